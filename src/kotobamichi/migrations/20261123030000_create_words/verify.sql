@@ -1,0 +1,1 @@
+SELECT coalesce(sum(total), -1) = (SELECT count(*) FROM words) FROM word_totals;
