@@ -1,0 +1,143 @@
+"""create_app(settings): the only place where the API is wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from litestar import Litestar, MediaType, Router, get
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import License, Server
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp
+from psycopg_pool import PoolTimeout
+
+from kotobamichi import __version__, health
+from kotobamichi.db import Database
+from kotobamichi.errors import ApiError
+from kotobamichi.health import SchemaGate
+from kotobamichi.http import (
+    Conventions,
+    answer_api_error,
+    answer_database_away,
+    answer_http_exception,
+    answer_unexpected,
+)
+from kotobamichi.settings import Settings, read_settings
+from kotobamichi.words import routes as words
+from kotobamichi.words.imports import load_vocabulary
+from kotobamichi.words.vocabulary import ATTRIBUTION
+from michi.folder import read_folder
+
+log = logging.getLogger("kotobamichi")
+
+PREFIX = "/v1"
+DOCS = "/docs"
+ASSETS = f"{DOCS}/assets"
+
+
+@get("/", media_type=MediaType.TEXT, summary="Greet", tags=["Start"])
+async def greet() -> str:
+    return f"KotobaMichi {__version__}: the way of words. Documentation: {PREFIX}{DOCS}\n{ATTRIBUTION}\n"
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The ASGI app. Answers its health probes at once, everything else as soon as the database has the schema it needs."""
+    folder = read_folder(settings.migrations)
+    database = Database(settings.target, settings.pool_size, f"kotobamichi/{folder.head or 'none'}")
+    gate = SchemaGate(database, folder)
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        await database.open()
+        waiting = asyncio.create_task(_become_ready(gate, settings))
+        try:
+            yield
+        finally:
+            waiting.cancel()
+            with suppress(asyncio.CancelledError):
+                await waiting
+            await database.close()
+
+    async def provide_database() -> Database:
+        return database
+
+    async def provide_gate() -> SchemaGate:
+        return gate
+
+    app = Litestar(
+        route_handlers=[Router(path=PREFIX, route_handlers=[greet, health.router, words.router, _docs_assets()])],
+        dependencies={"database": provide_database, "gate": provide_gate},
+        exception_handlers={
+            ApiError: answer_api_error,
+            HTTPException: answer_http_exception,
+            psycopg.OperationalError: answer_database_away,
+            PoolTimeout: answer_database_away,
+            Exception: answer_unexpected,
+        },
+        lifespan=[lifespan],
+        openapi_config=_openapi(),
+        logging_config=None,
+        debug=False,
+    )
+    return Conventions(app, settings.cors_origins, gate)
+
+
+async def _become_ready(gate: SchemaGate, settings: Settings) -> None:
+    await gate.wait(settings.schema_wait_seconds, _give_up)
+    if gate.open and settings.vocabulary == "jlpt":
+        stored = await asyncio.to_thread(load_vocabulary, settings.target, again=False)
+        if stored:
+            log.info("loaded %d words of the JLPT vocabulary", stored.imported)
+
+
+def _give_up(sentence: str) -> None:
+    """Ends this worker's server: the parent process finds the reason again and leaves with its exit code."""
+    log.error("%s", sentence)
+    os.kill(os.getppid(), signal.SIGTERM)
+
+
+def _docs_assets() -> Router:
+    """Swagger UI's files from the package that ships them, so that the documentation needs no other host."""
+    spec = importlib.util.find_spec("swagger_ui")
+    assert spec is not None
+    assert spec.origin is not None
+    return create_static_files_router(
+        ASSETS, [Path(spec.origin).parent / "static"], name="docs-assets", include_in_schema=False
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    assets = PREFIX + ASSETS
+    page = SwaggerRenderPlugin(
+        path="/",
+        js_url=f"{assets}/swagger-ui-bundle.js",
+        css_url=f"{assets}/swagger-ui.css",
+        standalone_preset_js_url=f"{assets}/swagger-ui-standalone-preset.js",
+        favicon=f"<link rel='icon' type='image/png' href='{assets}/favicon-32x32.png'>",
+    )
+    return OpenAPIConfig(
+        title="KotobaMichi",
+        version=__version__,
+        description=f"The way of words: an API for learning Japanese vocabulary.\n\n{ATTRIBUTION}",
+        license=License(name="MIT", identifier="MIT"),
+        path=PREFIX + DOCS,
+        render_plugins=[page],
+        servers=[Server(url="/")],
+        use_handler_docstrings=False,
+    )
+
+
+def create_app_from_environment() -> Any:
+    """What each worker process of the server calls."""
+    return create_app(read_settings(os.environ))

@@ -1,0 +1,136 @@
+"""The connection pool and how values travel: a read is one statement, a change is one transaction committed before the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.adapt import Loader
+from psycopg.types.string import TextLoader
+from psycopg_pool import AsyncConnectionPool
+
+from kotobamichi.pipeline import Pipeline, Row, Statement
+from michi.database import translate_connection_error
+from michi.settings import Target
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+CommandConnection = psycopg.Connection[tuple[Any, ...]]
+
+POOL_WAIT_SECONDS = 10.0
+# Two, so that the server works on one while the answers of the other are read.
+PIPELINES = 2
+CONNECT_TIMEOUT_SECONDS = 5
+# A request that PostgreSQL cannot answer in this time is given up: nobody waits for it any more.
+STATEMENT_TIMEOUT = "15s"
+SESSION = f"SET timezone = 'UTC'; SET statement_timeout = '{STATEMENT_TIMEOUT}'; SET idle_in_transaction_session_timeout = '30s'"
+
+
+class InstantLoader(Loader):
+    """timestamptz, in a session in UTC, as clients are given it: `2026-01-02T03:04:05.678Z`."""
+
+    def load(self, data: Any) -> str:
+        text = bytes(data).decode()
+        return f"{text[:10]}T{text[11:-3]:0<12.12}Z" if len(text) > 22 else f"{text[:10]}T{text[11:19]}.000Z"
+
+
+class Database:
+    """The app's door to PostgreSQL. Ids and instants come out as the text that goes into JSON.
+
+    `read` is for the hot path: prepared statements that an index answers at once. `fetch_all` and `fetch_one` are for all other
+    reads, `transaction` is for changes.
+    """
+
+    def __init__(self, target: Target, size: int, application_name: str) -> None:
+        self.target = target
+        self.parameters: dict[str, Any] = {
+            "connect_timeout": str(CONNECT_TIMEOUT_SECONDS),
+            **target.parameters,
+            "application_name": application_name,
+        }
+        self.pipelines: list[Pipeline] = []
+        self.connecting = asyncio.Lock()
+        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            kwargs={**self.parameters, "autocommit": True},
+            min_size=min(2, size),
+            max_size=size,
+            timeout=POOL_WAIT_SECONDS,
+            configure=self._configure,
+            reconnect_timeout=30.0,
+            open=False,
+            name="app",
+        )
+
+    async def _configure(self, connection: Connection) -> None:
+        await connection.execute(SESSION.encode())
+        await connection.execute(
+            psycopg.sql.SQL("SET search_path = {}").format(psycopg.sql.Identifier(self.target.schema))
+        )
+        connection.adapters.register_loader("uuid", TextLoader)
+        connection.adapters.register_loader("timestamptz", InstantLoader)
+
+    async def open(self) -> None:
+        """Starts connecting and does not wait: the app answers its health probes before the database is there."""
+        await self.pool.open(wait=False)
+
+    async def close(self) -> None:
+        for pipeline in self.pipelines:
+            pipeline.close()
+        await self.pool.close()
+
+    async def read(self, statement: Statement, *parameters: str | int | None) -> list[Row]:
+        """Runs a prepared statement. A lost connection is made anew; one whose plans a migration has outdated is, too."""
+        texts = [None if value is None else str(value).encode() for value in parameters]
+        pipeline = await self._pipeline()
+        try:
+            return await pipeline.fetch(statement, texts)
+        except (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName):
+            pipeline.close()
+            return await (await self._pipeline()).fetch(statement, texts)
+
+    async def _pipeline(self) -> Pipeline:
+        """The one with the least to do. Connects where one is lost, once for all who wait for it."""
+        usable = [pipeline for pipeline in self.pipelines if pipeline.usable]
+        if len(usable) < PIPELINES:
+            async with self.connecting:
+                self.pipelines = [pipeline for pipeline in self.pipelines if pipeline.usable]
+                while len(self.pipelines) < PIPELINES:
+                    connection = await psycopg.AsyncConnection.connect("", autocommit=True, **self.parameters)
+                    await self._configure(connection)
+                    self.pipelines.append(Pipeline(connection))
+                usable = self.pipelines
+        return min(usable, key=lambda pipeline: len(pipeline.waiting))
+
+    async def fetch_all(self, statement: LiteralString, parameters: dict[str, Any] | None = None) -> list[Row]:
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchall()
+
+    async def fetch_one(self, statement: LiteralString, parameters: dict[str, Any] | None = None) -> Row | None:
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchone()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """All or nothing; committed when the block ends, before the answer is sent."""
+        async with self.pool.connection() as connection, connection.transaction():
+            yield connection
+
+
+def connect_for_command(target: Target) -> CommandConnection:
+    """A synchronous connection of a command's own, on the target's schema. Raises michi's errors, such as DatabaseUnreachable."""
+    parameters: dict[str, Any] = {
+        "connect_timeout": str(CONNECT_TIMEOUT_SECONDS),
+        **target.parameters,
+        "application_name": "kotobamichi/command",
+    }
+    try:
+        connection: CommandConnection = psycopg.connect("", **parameters)
+    except psycopg.OperationalError as error:
+        raise translate_connection_error(error, target) from None
+    connection.execute(psycopg.sql.SQL("SET search_path = {}").format(psycopg.sql.Identifier(target.schema)))
+    connection.commit()
+    return connection

@@ -1,0 +1,1 @@
+"""Words: lists, search, single words, and the vocabulary they come from."""
