@@ -1,0 +1,134 @@
+"""What every command of ours has in common: how options are read, how errors become a sentence and an exit code.
+
+The standard library's argparse: a no-op deploy should cost little, and everything else takes longer to import
+(docs/decisions/0013).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias
+
+from michi.errors import MichiError, Terminated, UsageError
+
+Arguments = argparse.Namespace
+Subparsers: TypeAlias = "argparse._SubParsersAction[Any]"
+Verb = Callable[[Arguments], int | None]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One argument of a verb: its names, and what argparse's add_argument takes."""
+
+    names: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+def option(*names: str, **settings: Any) -> Option:
+    return Option(names, settings)
+
+
+JSON = option("--json", action="store_true", help="JSON on standard output")
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError where argparse would print its usage and exit."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[:1].upper()}{message[1:].rstrip('.')}.", f"See `{self.prog} --help`.")
+
+
+class Commands:
+    """A program with verbs: each is a function whose docstring is its help and which returns its exit code, None for 0."""
+
+    def __init__(self, program: str, description: str, version: str) -> None:
+        self.program = program
+        self.parser = Parser(prog=program, description=description)
+        self.parser.add_argument("--version", action="version", version=f"{program} {version}")
+        self.verbs = self.parser.add_subparsers(title="commands", metavar="COMMAND")
+        self.groups: dict[str, Subparsers] = {}
+
+    def verb(self, name: str, *options: Option) -> Callable[[Verb], Verb]:
+        """Registers a function as `program name`, or `program group name` for a name of two words."""
+
+        def register(function: Verb) -> Verb:
+            *group, last = name.split()
+            verbs = self._group(group[0]) if group else self.verbs
+            text = (function.__doc__ or "").strip()
+            parser = verbs.add_parser(last, help=text.split("\n")[0].rstrip("."), description=text)
+            for item in options:
+                parser.add_argument(*item.names, **item.settings)
+            parser.set_defaults(call=function)
+            return function
+
+        return register
+
+    def _group(self, name: str) -> Subparsers:
+        if name not in self.groups:
+            parser = self.verbs.add_parser(name, help=f"see `{self.program} {name} --help`")
+            parser.set_defaults(help_of=parser)
+            self.groups[name] = parser.add_subparsers(title="commands", metavar="COMMAND")
+        return self.groups[name]
+
+    def call(self, arguments: Sequence[str]) -> int:
+        parsed = self.parser.parse_args(arguments)
+        function: Verb | None = getattr(parsed, "call", None)
+        if function is None:
+            getattr(parsed, "help_of", self.parser).print_help()
+            return 0 if not arguments else UsageError.exit_code
+        return function(parsed) or 0
+
+
+def main(commands: Commands) -> NoReturn:
+    """Runs a program from the process's arguments and leaves with its exit code; no traceback reaches a person."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_run(commands, sys.argv[1:]))
+
+
+def _run(commands: Commands, arguments: Sequence[str]) -> int:
+    name, as_json = commands.program, "--json" in arguments
+    try:
+        return commands.call(arguments)
+    except MichiError as error:
+        complain(error, name, as_json=as_json)
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        word, sent = ("terminated", signal.SIGTERM) if isinstance(error, Terminated) else ("interrupted", signal.SIGINT)
+        print(f"{name}: {word}; what was not committed is undone.", file=sys.stderr)
+        return 128 + sent
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        if os.environ.get("MICHI_TRACE"):
+            raise
+        remedy = "This is a bug. MICHI_TRACE=1 shows where it happened."
+        complain(MichiError(f"unexpected {type(error).__name__}: {error}", remedy), name, as_json=as_json)
+        return MichiError.exit_code
+
+
+def complain(error: MichiError, name: str, *, as_json: bool) -> None:
+    """Tells an error to people, and as an event too where JSON is asked for."""
+    print(error.as_text(name), file=sys.stderr)
+    if as_json:
+        from michi.report import emitter  # noqa: PLC0415 -- only here
+
+        emitter(as_json=True)("error", **error.as_dict())
+
+
+def show(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """A verb's result: one JSON document, or text for people."""
+    print(json.dumps(facts, ensure_ascii=False, default=str) if as_json else text)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    raise Terminated
