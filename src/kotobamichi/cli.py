@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
-
-import typer
+from typing import Any, NoReturn
 
 from kotobamichi import __version__
 from kotobamichi.errors import PortInUse
 from kotobamichi.settings import Settings, data_folder, has_database, read_port, read_settings
-from michi.cli import run
-from michi.errors import ConfigurationMissing, DatabaseUnreachable, MichiError, MigrationsPending, Terminated
+from michi import command
+from michi.command import Arguments, Commands
+from michi.errors import ConfigurationMissing, DatabaseUnreachable, MichiError, MigrationsPending
 
-app = typer.Typer(
-    name="kotobamichi",
-    help="KotobaMichi (言葉道): a self-hosted backend for learning Japanese vocabulary.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+commands = Commands(
+    "kotobamichi", "KotobaMichi (言葉道): a self-hosted backend for learning Japanese vocabulary.", __version__
 )
-words_app = typer.Typer(help="The vocabulary.", no_args_is_help=True)
-admin_app = typer.Typer(help="Administrators.", no_args_is_help=True)
-app.add_typer(words_app, name="words")
-app.add_typer(admin_app, name="admin")
 
 STOP_SECONDS = 20
 
 
-@app.command()
-def up() -> None:
+@commands.verb("up")
+def up(_arguments: Arguments) -> None:
     """Start everything: PostgreSQL (embedded, unless DATABASE_URL is set), migrations, vocabulary, the API."""
     environ = os.environ
     _refuse_port_in_use(environ.get("HOST") or "0.0.0.0", read_port(environ))  # noqa: S104 -- see settings.py
@@ -51,8 +40,8 @@ def up() -> None:
     _say("Stopped.")
 
 
-@app.command()
-def serve() -> None:
+@commands.verb("serve")
+def serve(_arguments: Arguments) -> None:
     """Serve the API. Waits for the schema that the migration container brings; ready says 503 until then."""
     settings = read_settings(os.environ)
     _refuse_port_in_use(settings.host, settings.port)
@@ -67,8 +56,8 @@ def serve() -> None:
         raise obstacle  # the server gave up waiting: this is why
 
 
-@words_app.command("load")
-def load_words() -> None:
+@commands.verb("words load")
+def load_words(_arguments: Arguments) -> None:
     """Load the JLPT vocabulary, or what is missing of it."""
     from kotobamichi.words.imports import load_vocabulary
 
@@ -79,8 +68,8 @@ def load_words() -> None:
         print(f"{stored.total} words: {stored.imported} new, {stored.duplicates} already there.")
 
 
-@admin_app.command("create")
-def create_admin() -> None:
+@commands.verb("admin create")
+def create_admin(_arguments: Arguments) -> None:
     """Make the first administrator; ADMIN_EMAIL and ADMIN_PASSWORD may say who. A made-up password is shown once."""
     if not _create_administrator(_settings_for_command()):
         print("There is an administrator already; nothing was changed.")
@@ -248,29 +237,9 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _version(value: bool) -> None:
-    if value:
-        print(f"kotobamichi {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Options of every command."""
-
-
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    raise Terminated
-
-
 def main() -> NoReturn:
-    """The `kotobamichi` command: errors become one sentence and an exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(app, "kotobamichi"))
+    """The `kotobamichi` command."""
+    command.main(commands)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ USER = DATABASE = "kotobamichi"
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
-LEAST_FREE_BYTES = 200 * 2**20
+# A new cluster takes some 70 MiB with the vocabulary; one that exists needs room to write its log.
+LEAST_FREE_BYTES_NEW = 200 * 2**20
+LEAST_FREE_BYTES = 32 * 2**20
 # Linux allows 107 bytes for a socket's path, of which PostgreSQL takes `/.s.PGSQL.5432.lock`.
 LONGEST_SOCKET_FOLDER = 85
 # Durability stays on: this is a person's learning history. The rest keeps a small machine responsive.
@@ -110,9 +112,10 @@ def _locked(data: Path) -> Iterator[None]:
 
 def _check_space(data: Path) -> None:
     free = shutil.disk_usage(data).free
-    if free < LEAST_FREE_BYTES:
+    needed = LEAST_FREE_BYTES if (data / "postgres").exists() else LEAST_FREE_BYTES_NEW
+    if free < needed:
         raise StartRefused(
-            f"Only {free // 2**20} MiB are free under {data}; PostgreSQL needs {LEAST_FREE_BYTES // 2**20}.",
+            f"Only {free // 2**20} MiB are free under {data}; PostgreSQL needs {needed // 2**20}.",
             "Make room, or set KOTOBAMICHI_DATA to a folder on another disk.",
         )
 
