@@ -1,0 +1,124 @@
+"""michi.report: what people and programs are told."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any, get_args
+
+import pytest
+
+from michi.errors import HistoryEdited
+from michi.events import EventName
+from michi.report import describe, emitter
+
+BLOCKER = {"pid": 42, "application": "psql", "host": "local", "user": "me", "age_seconds": 7, "query": "LOCK\n words"}
+FAILURE = {
+    "migration": "m", "file": "m/up.sql", "line": 2, "statement": "INSERT INTO x", "sqlstate": "42P01",
+    "message": 'relation "x" does not exist', "detail": None, "hint": "Look.", "source": "INSERT INTO x", "column": 13,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "text"),
+    [
+        ("connected", {"server": "me@h:1/d"}, "connected to me@h:1/d"),
+        ("database_created", {"database": "words"}, "created the database words"),
+        ("plan", {"pending": ["m"]}, "1 migration to apply"),
+        ("plan", {"pending": ["m", "n"]}, "2 migrations to apply"),
+        ("migration_applied", {"migration": "m", "duration_ms": 12}, "m  12 ms"),
+        ("migration_applied", {"migration": "m", "duration_ms": 61_240}, "m  61.2 s"),
+        ("waiting_for_database", {"message": "no", "seconds_left": 3.5}, "waiting for the database, 3.5 s left: no"),
+        ("waiting_for_lock", {"holder": None, "seconds_left": 3.0}, "waiting for the deploy lock, 3 s left"),
+        (
+            "waiting_for_lock",
+            {"holder": BLOCKER, "seconds_left": 3.0},
+            "waiting for the deploy lock held by pid 42 (psql from local), 3 s left",
+        ),
+        (
+            "lock_timeout_retry",
+            {"migration": "m", "line": 3, "retry_in_seconds": 0.5, "blockers": [BLOCKER]},
+            "m, line 3: rolled back, trying again in 0.5 s; held up by pid 42 (psql from local, for 7 s): LOCK words",
+        ),
+        (
+            "lock_timeout_retry",
+            {"migration": "m", "line": None, "retry_in_seconds": 0.5, "blockers": []},
+            "m, at commit: rolled back, trying again in 0.5 s; another session holds the table",
+        ),
+        ("done", {"applied": 0, "state": "up_to_date", "head": None}, "Nothing to do."),
+        ("done", {"applied": 0, "state": "up_to_date", "head": "m"}, "Nothing to do; the database is at m."),
+        ("done", {"applied": 2, "state": "up_to_date", "head": "m"}, "Applied 2 migrations; the database is at m."),
+        (
+            "done",
+            {"applied": 0, "state": "ahead", "head": "m"},
+            "Nothing to do: the database is ahead of this folder, at m, and compatible.",
+        ),
+        ("migration_started", {"migration": "m"}, None),
+        ("error", {"message": "m"}, None),
+    ],
+)
+def test_an_event_as_a_sentence(name: EventName, facts: dict[str, Any], text: str | None) -> None:
+    assert describe(name, facts) == text
+
+
+def test_a_failure_shows_the_place_the_source_and_what_postgresql_said() -> None:
+    lines = (describe("migration_failed", FAILURE) or "").splitlines()
+    assert lines[0] == "m"
+    assert [line.strip() for line in lines[1:]] == [
+        "m/up.sql:2",
+        "2 | INSERT INTO x",
+        "^",
+        "sqlstate: 42P01",
+        'message: relation "x" does not exist',
+        "hint: Look.",
+    ]
+    assert lines[3].index("^") == lines[2].index("x", lines[2].index("INTO"))
+
+
+def test_the_mark_stands_under_wide_characters_too() -> None:
+    source = "INSERT INTO 言葉 VALUES (x)"
+    facts = FAILURE | {"source": source, "column": source.index("x)") + 1}
+    lines = (describe("migration_failed", facts) or "").splitlines()
+    columns_before = len(lines[2].split("x)")[0]) + len("言葉")  # each of the two takes two columns of a terminal
+    assert lines[3].index("^") == columns_before
+
+
+def test_json_is_one_object_a_line_on_the_output() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    emit = emitter(as_json=True, out=out, err=err)
+    emit("connected", server="言葉")
+    emit("done", applied=0, state="ahead", head=None)
+    first, second = (json.loads(line) for line in out.getvalue().splitlines())
+    assert (first["event"], first["server"], second["event"]) == ("connected", "言葉", "done")
+    assert first["at"].endswith("+00:00")
+    assert err.getvalue() == ""
+
+
+def test_plain_lines_go_to_the_error_output_and_the_closing_one_to_the_output() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    emit = emitter(as_json=False, out=out, err=err)
+    emit("migration_applied", migration="m", duration_ms=3)
+    emit("statement_done", migration="m", done=1, total=2)
+    emit("done", applied=1, state="up_to_date", head="m")
+    assert out.getvalue() == "Applied 1 migration; the database is at m.\n"
+    assert err.getvalue().endswith("Z ✓ m  3 ms\n")
+    assert err.getvalue().count("\n") == 1
+    assert "\033" not in err.getvalue()
+
+
+def test_a_text_from_outside_with_braces_is_shown_as_it_is() -> None:
+    facts = {"message": "{seconds_left} {", "seconds_left": 1.0}
+    assert describe("waiting_for_database", facts) == "waiting for the database, 1 s left: {seconds_left} {"
+
+
+def test_an_unknown_event_is_not_for_people() -> None:
+    assert "statement_done" in get_args(EventName)
+    assert describe("statement_done", {}) is None
+
+
+def test_an_error_is_what_is_wrong_its_code_and_what_to_do() -> None:
+    assert (
+        HistoryEdited("It changed.", "Restore it.").as_text("michi")
+        == "michi: It changed. [history.edited]\n       Restore it."
+    )
+    assert HistoryEdited("It changed.").as_text("michi") == "michi: It changed. [history.edited]"
