@@ -1,0 +1,103 @@
+# KotobaMichi: `make` alone prints this help.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The newest Python from 3.11 on that is here; `make PYTHON=/path/to/python run` chooses another.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+# Left-over settings of a person's shell that would slow every start or change what is tested.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONSTARTUP
+
+PIP := PYTHONUNBUFFERED=1 $(BIN)/python -m pip --disable-pip-version-check --no-input
+# pip's chatter as one line that counts, on a terminal; its errors as they are.
+COUNTED := | awk '/^ *Downloading|^ *Using cached/ { n++; if (tty) { printf "\r\033[K  %d: %s", n, $$0 ~ /cached/ ? $$3 : $$2; fflush() } } \
+	/^Installing collected/ { if (tty) { printf "\r\033[K  unpacking %d packages", n; fflush() } } END { if (tty) printf "\r\033[K" }' tty="$$(test -t 2 && echo 1)"
+RING_unit := tests/unit
+RING_db := tests/db
+RING_api := tests/api
+RING_michi := tests/michi
+RING_containers := tests/containers
+
+.PHONY: help
+help: ## Print this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/app ## Start everything: PostgreSQL, migrations, vocabulary, the API on http://localhost:3000
+	@exec $(BIN)/kotobamichi up
+
+.PHONY: test
+test: test-unit test-db test-michi test-api ## Run all tests that need no container engine
+
+.PHONY: test-unit test-db test-michi test-api test-containers
+test-unit: ## Run one ring: pure rules
+test-db: ## Run one ring: schema and queries on PostgreSQL
+test-michi: ## Run one ring: the migration engine on PostgreSQL
+test-api: ## Run one ring: the API over HTTP
+test-containers: ## Run one ring: images and compose, on a Docker engine
+test-unit test-db test-michi test-api test-containers: test-%: $(VENV)/dev
+	@echo "== $* =="
+	@$(BIN)/python -m pytest $(RING_$*) $(PYTEST_OPTIONS)
+
+# Labels cannot be computed inside a Dockerfile, so what they say comes from the code here, and the build checks it.
+IMAGE_TAG ?= dev
+.PHONY: images
+images: ## Build both container images, as kotobamichi:dev and kotobamichi-migration:dev
+	@facts=$$(PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 $(PYTHON) scripts/image_facts.py src/kotobamichi/migrations); \
+	revision=$$(git rev-parse --verify --quiet HEAD || echo unknown); \
+	for fact in $$facts "REVISION=$$revision"; do set -- "$$@" --build-arg "$$fact"; done; \
+	docker build "$$@" --tag "kotobamichi:$(IMAGE_TAG)" . && \
+	docker build "$$@" --file Dockerfile.migration --tag "kotobamichi-migration:$(IMAGE_TAG)" .
+
+.PHONY: up down
+up: ## Build and start the development stack in containers, in the background
+	@docker compose up --build --detach --wait --wait-timeout 120 app
+down: ## Stop the development stack; its data stays
+	@docker compose down
+
+.PHONY: lint
+lint: $(VENV)/dev ## Check style, types, layers, scripts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
+
+.PHONY: format
+format: $(VENV)/dev ## Rewrite the code in the house's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: dev
+dev: $(VENV)/dev ## Install what developers need
+
+.PHONY: lock
+lock: $(VENV)/dev ## Lock all requirements anew, with hashes
+	@scripts/lock.sh
+
+.PHONY: clean
+clean: ## Remove the virtual environment and caches; the data in .kotobamichi stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# The stamp of each set of requirements: made again when its lock changes.
+$(VENV)/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "KotobaMichi needs Python 3.11 or newer with venv (on Debian and Ubuntu: apt install python3 python3-venv)." >&2; exit 2; fi
+	@echo "Creating the virtual environment with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/app: requirements/app.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the locked requirements (a minute the first time) ..."
+	@$(PIP) install --progress-bar off --require-hashes --only-binary :all: -r requirements/app.txt -r requirements/build.txt $(COUNTED)
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev: requirements/dev.txt $(VENV)/app
+	@echo "Installing the developers' requirements ..."
+	@$(PIP) install --progress-bar off --require-hashes --only-binary :all: -r requirements/dev.txt $(COUNTED)
+	@touch $@
