@@ -37,6 +37,7 @@ from kotobamichi.settings import Settings, read_settings
 from kotobamichi.words import routes as words
 from kotobamichi.words.imports import load_vocabulary
 from kotobamichi.words.vocabulary import ATTRIBUTION
+from michi.errors import MichiError
 from michi.folder import read_folder
 
 log = logging.getLogger("kotobamichi")
@@ -96,7 +97,11 @@ def create_app(settings: Settings) -> ASGIApp:
 async def _become_ready(gate: SchemaGate, settings: Settings) -> None:
     await gate.wait(settings.schema_wait_seconds, _give_up)
     if gate.open and settings.vocabulary == "jlpt":
-        stored = await asyncio.to_thread(load_vocabulary, settings.target, again=False)
+        try:
+            stored = await asyncio.to_thread(load_vocabulary, settings.target, again=False)
+        except (psycopg.Error, MichiError) as error:
+            log.error("the vocabulary was not loaded, the next start tries again: %s", error)
+            return
         if stored:
             log.info("loaded %d words of the JLPT vocabulary", stored.imported)
 

@@ -99,11 +99,12 @@ def _database(environ: Any) -> Iterator[str]:
 
 
 def _migrate(settings: Settings) -> None:
+    from michi.attempt import Options
     from michi.database import connect
     from michi.folder import read_folder
     from michi.ledger import Origin
     from michi.report import emitter
-    from michi.runner import Options, deploy
+    from michi.runner import deploy
     from michi.settings import find_target
 
     # A separate, direct URL for migrations counts here too.

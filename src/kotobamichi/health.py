@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from kotobamichi.db import Database
 from michi.folder import Folder
-from michi.ledger import Ledger, attempts_from_rows, select_attempts
+from michi.ledger import EXISTS, TABLE, Ledger, attempts_from_rows, select_attempts
 from michi.plan import Standing, check, compare
 
 log = logging.getLogger("kotobamichi.health")
@@ -56,13 +56,16 @@ class SchemaGate:
         self.open = False
 
     async def look(self) -> Readiness:
-        """One look at the database, for a probe. Never raises for a database that is away."""
+        """One look at the database; never raises for one that is away. Opens the gate itself: what hears `ok` may ask at once."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 standing = await self._standing()
         except (psycopg.Error, PoolTimeout, TimeoutError, OSError):
             return Readiness("unavailable", "down", SchemaState(self.folder.head, None, "unknown"))
         obstacle = check(standing)
+        if obstacle is None and not self.open:
+            self.open = True
+            log.info("the schema is there: %s", standing.head)
         state: State = "ready" if obstacle is None else "too_old" if obstacle.exit_code == 4 else "pending"
         return Readiness(
             "ok" if obstacle is None else "unavailable", "up", SchemaState(self.folder.head, standing.head, state)
@@ -71,11 +74,11 @@ class SchemaGate:
     async def _standing(self) -> Standing:
         schema = self.database.target.schema
         async with self.database.pool.connection() as connection:
-            try:
-                cursor = await connection.execute(select_attempts(schema))
-                ledger = Ledger(True, attempts_from_rows(await cursor.fetchall()))
-            except psycopg.errors.UndefinedTable:
-                ledger = Ledger(False)
+            found = await connection.execute(EXISTS, (schema, TABLE))
+            if await found.fetchone() is None:
+                return compare(self.folder, Ledger(False))
+            cursor = await connection.execute(select_attempts(schema))
+            ledger = Ledger(True, attempts_from_rows(await cursor.fetchall()))
         return compare(self.folder, ledger)
 
     async def wait(self, seconds: float, give_up: Callable[[str], None]) -> None:
@@ -84,9 +87,7 @@ class SchemaGate:
         deadline, reminded = loop.time() + seconds, float("-inf")
         while not self.open:
             seen = await self.look()
-            self.open = seen.schema.state == "ready"
-            if self.open:
-                log.info("the schema is there: %s", seen.schema.actual)
+            if seen.schema.state == "ready":
                 return
             if seen.schema.state == "too_old":
                 give_up(f"this app is too old for the database, which is at {seen.schema.actual}")

@@ -28,6 +28,8 @@ def configuration() -> dict[str, Any]:
         "loggers": {
             "kotobamichi": {"level": "INFO"},
             "_granian": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
+            # One line for every attempt to connect, while we tell in one that the database is away.
+            "psycopg.pool": {"level": "ERROR"},
             "granian.access": {"level": "WARNING"},
         },
     }

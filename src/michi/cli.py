@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -43,10 +44,10 @@ def _duration(name: str, default: str, text: str) -> command.Option:
 )
 def deploy(arguments: Arguments) -> None:
     """Apply what is pending, in order. Safe to run at every start, by any number at once."""
+    from michi.attempt import Options
     from michi.database import connect
     from michi.ledger import Origin
     from michi.report import emitter
-    from michi.runner import Options
     from michi.runner import deploy as run
 
     emit = emitter(as_json=arguments.json)
@@ -65,6 +66,7 @@ def deploy(arguments: Arguments) -> None:
         on_create=lambda name: emit("database_created", database=name),
     )
     with server.connection:
+        _collect_garbage()
         emit("connected", server=server.describe())
         run(server, folder, Origin.from_environment(os.environ), options, emit)
 
@@ -100,6 +102,7 @@ def wait(arguments: Arguments) -> None:
     emit = emitter(as_json=arguments.json)
     deadline = time.monotonic() + parse_duration(arguments.timeout, "--timeout")
     folder, target, reason = _folder(arguments), _target(arguments), ""
+    _collect_garbage()
     while True:
         try:
             standing, _ = _standing(folder, target)
@@ -127,6 +130,12 @@ def write_sum(arguments: Arguments) -> None:
     changed = write(folder)
     text = f"michi.sum lists {len(folder.migrations)} migrations" + ("." if changed else ", as it did.")
     show({"changed": changed, "migrations": len(folder.migrations)}, text, as_json=arguments.json)
+
+
+def _collect_garbage() -> None:
+    """For verbs that may go on for long: what is imported by now stays and is passed over (see __main__.py)."""
+    gc.freeze()
+    gc.enable()
 
 
 def _folder(arguments: Arguments) -> Folder:

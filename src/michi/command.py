@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeAlias
 from michi.errors import MichiError, Terminated, UsageError
 
 Arguments = argparse.Namespace
-Subparsers: TypeAlias = "argparse._SubParsersAction[Any]"
+Subparsers: TypeAlias = "argparse._SubParsersAction[Any]"  # noqa: SLF001 -- the only name argparse has for it
 Verb = Callable[[Arguments], int | None]
 
 

@@ -97,6 +97,10 @@ class DatabaseAbsent(DatabaseUnreachable):
     code = "database.absent"
 
 
+class DatabaseReadOnly(DatabaseUnreachable):
+    code = "database.read_only"
+
+
 class ConnectionLost(DatabaseUnreachable):
     code = "database.connection_lost"
 

@@ -30,14 +30,14 @@ BOM = b"\xef\xbb\xbf"
 class Directives:
     """What the comment lines at the top of up.sql say.
 
-    `transaction` is None where nothing is said, `safe_from` for "only apps that know this migration survive it"; a
-    timeout of 0 is none.
+    `transaction` and `lock_timeout_seconds` are None where nothing is said, `safe_from` for "only apps that know this
+    migration survive it"; a timeout of 0 is none.
     """
 
     transaction: bool | None = None
     phase: Phase = "expand"
     safe_from: str | None = None
-    lock_timeout_seconds: float = DEFAULT_LOCK_TIMEOUT_SECONDS
+    lock_timeout_seconds: float | None = None
     statement_timeout_seconds: float = 0.0
 
 
@@ -210,8 +210,8 @@ def read_directives(text: str, path: Path, name: str) -> Directives:
         transaction={"on": True, "off": False}[found["transaction"]] if "transaction" in found else None,
         phase="contract" if found.get("phase") == "contract" else "expand",
         safe_from=found.get("safe-from"),
-        lock_timeout_seconds=_seconds(found.get("lock_timeout"), DEFAULT_LOCK_TIMEOUT_SECONDS),
-        statement_timeout_seconds=_seconds(found.get("statement_timeout"), 0.0),
+        lock_timeout_seconds=parse_duration(found["lock_timeout"], "lock_timeout") if "lock_timeout" in found else None,
+        statement_timeout_seconds=parse_duration(found.get("statement_timeout", "0s"), "statement_timeout"),
     )
 
 
@@ -231,10 +231,6 @@ def _check_value(key: str, value: str, path: Path, line: int) -> None:
             raise _bad_directive(path, line, f"{key} = {value!r}", error.remedy) from None
         if seconds > LONGEST_TIMEOUT_SECONDS:
             raise _bad_directive(path, line, f"{key} = {value!r}", "PostgreSQL takes at most 24 days; 0s means none.")
-
-
-def _seconds(value: str | None, default: float) -> float:
-    return default if value is None else parse_duration(value, "timeout")
 
 
 def _bad_directive(path: Path, line: int, what: str, remedy: str) -> DirectiveInvalid:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from michi.database import Connection
-from michi.errors import LedgerTooNew, PrivilegeMissing
+from michi.errors import DatabaseReadOnly, LedgerTooNew, PrivilegeMissing
 from michi.folder import Migration
 
 Verdict = Literal["applied", "undone", "partial", "baselined", "rolled_back"]
@@ -45,6 +45,7 @@ CREATE TABLE {table} (
     app_name text
 )
 """
+EXISTS = "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s"
 # What stands in a schema that michi did not make: relations, types and functions that belong to no extension.
 FOREIGN_OBJECTS = """
 WITH here AS (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s),
@@ -138,9 +139,10 @@ def attempts_from_rows(rows: Iterable[tuple[Any, ...]]) -> tuple[Attempt, ...]:
 def read_ledger(connection: Connection, schema: str) -> Ledger:
     """Raises PrivilegeMissing where the role may not read it."""
     try:
+        # Asked first: reading a table that is not there would leave an error in the server's log, once for every `wait`.
+        if connection.execute(EXISTS, (schema, TABLE)).fetchone() is None:
+            return Ledger(False)
         return Ledger(True, attempts_from_rows(connection.execute(select_attempts(schema)).fetchall()))
-    except psycopg.errors.UndefinedTable:
-        return Ledger(False)
     except psycopg.errors.InsufficientPrivilege:
         raise PrivilegeMissing(
             f"The role {connection.info.user} may not read {schema}.{TABLE}.",
@@ -163,12 +165,33 @@ def prepare_ledger(connection: Connection, schema: str) -> None:
                     table(schema), sql.Literal(json.dumps({"michi_ledger": VERSION}))
                 )
             )
+    except psycopg.errors.ReadOnlySqlTransaction:
+        raise DatabaseReadOnly("The server takes no changes.", "Deploy to the primary.") from None
     except psycopg.errors.InsufficientPrivilege:
         raise PrivilegeMissing(
             f"The role {user} may not create tables in the schema {schema} of {database}.",
             f'As its owner: GRANT USAGE, CREATE ON SCHEMA "{schema}" TO "{user}"; '
             f'where the schema does not exist yet: GRANT CREATE ON DATABASE "{database}" TO "{user}";',
         ) from None
+
+
+def check_writable(connection: Connection, schema: str) -> None:
+    """Raises DatabaseReadOnly on a standby, PrivilegeMissing where the role may read the ledger but not write it."""
+    name, user = table(schema).as_string(connection), connection.info.user
+    row = connection.execute(
+        "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',"
+        " has_table_privilege(%(name)s, 'INSERT') AND has_table_privilege(%(name)s, 'UPDATE')",
+        {"name": name},
+    ).fetchone()
+    standby, read_only, writable = row or (False, False, True)
+    if standby or read_only:
+        kind = "is a standby" if standby else "takes no changes (default_transaction_read_only)"
+        raise DatabaseReadOnly(f"The server {kind}.", "Deploy to the primary.")
+    if not writable:
+        raise PrivilegeMissing(
+            f"The role {user} may read {schema}.{TABLE} but not write it.",
+            f'As its owner: GRANT INSERT, UPDATE ON {name} TO "{user}";',
+        )
 
 
 def check_version(connection: Connection, schema: str) -> None:

@@ -100,9 +100,10 @@ def parse_url(url: str, source: str) -> Target:
                 source=source,
             )
     host_list, port_list = _split_hosts(hosts)
-    explicit = {"host": ",".join(host_list), "port": ",".join(port_list), "dbname": unquote(dbname)}
-    explicit |= {"user": unquote(user), "password": unquote(password)}
-    parameters |= {key: value for key, value in explicit.items() if value.strip(",")}
+    # `a,b` has ports of `,`: two hosts, none of which names a port.
+    explicit = {"host": ",".join(host_list).strip(","), "port": ",".join(port_list) if any(port_list) else ""}
+    explicit |= {"dbname": unquote(dbname), "user": unquote(user), "password": unquote(password)}
+    parameters |= {key: value for key, value in explicit.items() if value}
     return Target(parameters, schema, source)
 
 

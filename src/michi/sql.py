@@ -15,9 +15,10 @@ Kind = Literal["plain", "alone", "concurrent_index", "concurrent_drop"]
 # parse. `alone` is refused by PostgreSQL in a transaction block; so are the concurrent kinds, whose effect the
 # catalogue can tell.
 WORTH_PARSING = re.compile(
-    r"(?:create|drop|alter|reindex|vacuum|cluster|begin|start|commit|end|rollback|abort|savepoint|release|prepare|copy)\b",
+    r"(?:create|drop|alter|reindex|vacuum|cluster|begin|start|commit|end|rollback|abort|savepoint|release|prepare|copy|call|do)\b",
     re.IGNORECASE,
 )
+COMMITS = re.compile(r"\b(?:commit|rollback)\b", re.IGNORECASE)
 BLANK = re.compile(r"\s+")
 LINE_COMMENT = re.compile(r"--[^\n]*\n?")
 
@@ -32,6 +33,7 @@ class Statement:
     schema: str | None = None
     index_name: str | None = None
     repeatable: bool = False
+    commits: bool = False
 
 
 def split(script: str, path: Path) -> list[Statement]:
@@ -173,7 +175,9 @@ def _classify(text: str, line: int, path: Path) -> Statement:
         return Statement(text, line, "concurrent_drop", qualifier[-1] if qualifier else None, name)
     if _runs_alone(node):
         return Statement(text, line, "alone", repeatable=_is_repeatable(node))
-    return Statement(text, line)
+    # A procedure may commit as it goes; nobody can see that from its CALL. A DO block shows it.
+    commits = isinstance(node, ast.CallStmt) or (isinstance(node, ast.DoStmt) and COMMITS.search(text) is not None)
+    return Statement(text, line, commits=commits)
 
 
 def _runs_alone(node: object) -> bool:

@@ -21,10 +21,11 @@ import psycopg
 import michi.cli
 import michi.report
 import michi.runner
+import michi.sql
 from michi.folder import read_folder, write_sum
 
 # Imported and built here once, so that a forked command finds it: see Operator.run.
-michi.runner.split("SELECT 1; VACUUM", Path("up.sql"))
+michi.sql.split("SELECT 1; VACUUM", Path("up.sql"))
 
 T = TypeVar("T")
 COMMAND_SECONDS = 60.0

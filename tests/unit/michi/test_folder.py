@@ -92,7 +92,7 @@ def test_what_is_not_text_is_refused_with_its_line(tmp_path: Path, content: byte
 
 
 def test_directives_have_defaults() -> None:
-    expected = Directives(None, "expand", None, 3.0, 0.0)
+    expected = Directives(None, "expand", None, None, 0.0)
     assert read_directives("CREATE TABLE a (id int);", HERE, ONE) == expected
 
 
