@@ -59,6 +59,10 @@ up: ## Build and start the development stack in containers, in the background
 down: ## Stop the development stack; its data stays
 	@docker compose down
 
+.PHONY: bench
+bench: $(VENV)/dev ## Measure speed against peers; BENCH="http start" for some of it
+	@$(BIN)/python -m benchmarks.run $(BENCH)
+
 .PHONY: lint
 lint: $(VENV)/dev ## Check style, types, layers, scripts
 	@$(BIN)/ruff check .
