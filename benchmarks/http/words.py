@@ -1,0 +1,189 @@
+"""GET /v1/words of our app against the same route on NestJS: same data, same database, same load, turn and turn about."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import table
+from benchmarks.postgres import Postgres, server
+from benchmarks.process import (
+    CACHE,
+    HOST,
+    INSTALL_SECONDS,
+    ROOT,
+    SCRIPTS,
+    BenchmarkFailed,
+    environment,
+    get,
+    require,
+    run,
+    serving,
+    wait_for_answer,
+)
+
+PEER = Path(__file__).parent / "peer"
+PORTS = {"ours": 3912, "peer": 3913}
+CONNECTIONS = 32
+WARM_UP_SECONDS = 3
+START_SECONDS = 60.0
+# Both servers get as many connections as node-postgres takes by default.
+POOL_SIZE = "10"
+WRK_ERRORS = re.compile(r"Socket errors:.*|Non-2xx.*")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one measurement asks for; `repeat` sends the ETag of the answer back, as a browser does."""
+
+    title: str
+    path: str
+    repeat: bool = False
+
+
+REQUESTS = (
+    Request("words, 20 a page", "/v1/words?limit=20"),
+    Request("words, 10 a page", "/v1/words?page=1&limit=10"),
+    Request("words, page 400 of 20", "/v1/words?page=400&limit=20"),
+    Request("repeat read, If-None-Match", "/v1/words?limit=20", repeat=True),
+    Request("/v1/health, the ceiling", "/v1/health"),
+)
+
+
+def measure(rounds: int, seconds: int) -> dict[str, Any]:
+    """Requests a second and latency percentiles for each request and contestant, one entry a round."""
+    main = build_peer()
+    with server() as postgres, tempfile.TemporaryDirectory(prefix="kotobamichi-bench-") as logs:
+        _prepare_words(postgres)
+        with _contestants(postgres, main, Path(logs)):
+            _check_same_answers()
+            results = _race(rounds, seconds)
+    return {"rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "requests": results}
+
+
+def build_peer() -> Path:
+    """The peer's main.js, installed from its lock file and compiled in the cache; kept until its sources change."""
+    build = CACHE / "peer"
+    state = "".join(path.read_text() for path in sorted(PEER.rglob("*")) if path.is_file())
+    stamp = build / "built-from"
+    if not stamp.is_file() or stamp.read_text() != state:
+        shutil.rmtree(build, ignore_errors=True)
+        shutil.copytree(PEER, build)
+        run([require("npm"), "ci", "--no-audit", "--no-fund"], INSTALL_SECONDS, environment(), build)
+        run([require("npm"), "run", "build"], INSTALL_SECONDS, environment(), build)
+        stamp.write_text(state)
+    return build / "dist" / "main.js"
+
+
+def _prepare_words(postgres: Postgres) -> None:
+    env = environment(DATABASE_URL=postgres.url())
+    run([str(SCRIPTS / "michi"), "deploy"], 60, env)
+    run([str(SCRIPTS / "kotobamichi"), "words", "load"], 60, env)
+    # What autovacuum does within a minute: without it the peer's count would have to look into the table itself.
+    postgres.execute("VACUUM (ANALYZE)")
+
+
+@contextmanager
+def _contestants(postgres: Postgres, main: Path, logs: Path) -> Iterator[None]:
+    """Both servers run all the time; only one is asked at a time."""
+    common = {"DATABASE_URL": postgres.url(), "DATABASE_POOL_SIZE": POOL_SIZE, "HOST": HOST}
+    ours = environment(**common, PORT=str(PORTS["ours"]), WORKERS="1", RATE_LIMIT="off")
+    # node-postgres reads a socket's folder only where the URL names a host besides.
+    url = postgres.url().replace("@/", "@localhost/")
+    peer = environment(**common | {"DATABASE_URL": url}, PORT=str(PORTS["peer"]), NODE_ENV="production")
+    with (
+        serving([str(SCRIPTS / "kotobamichi"), "serve"], ours, ROOT, logs / "ours.log") as first,
+        serving([require("node"), str(main)], peer, main.parent, logs / "peer.log") as second,
+    ):
+        wait_for_answer(first, PORTS["ours"], "/v1/health/ready", START_SECONDS, logs / "ours.log")
+        wait_for_answer(second, PORTS["peer"], "/v1/words?limit=1", START_SECONDS, logs / "peer.log")
+        yield
+
+
+def _check_same_answers() -> None:
+    """A race between different answers says nothing."""
+    for request in REQUESTS:
+        if "words" in request.path:
+            ours, peer = (json.loads(get(port, request.path)[2]) for port in PORTS.values())
+            if ours != peer or not ours["words"] or ours["pagination"]["total"] != 8334:
+                raise BenchmarkFailed(f"the two servers do not give the same answer to {request.path}")
+
+
+def _race(rounds: int, seconds: int) -> dict[str, Any]:
+    results: dict[str, Any] = {request.title: {name: [] for name in PORTS} for request in REQUESTS}
+    for request in REQUESTS:
+        for port in PORTS.values():
+            _load(request, port, WARM_UP_SECONDS)
+    for number in range(rounds):
+        for request in REQUESTS:
+            # The order changes from round to round, so that neither always comes second.
+            for name in sorted(PORTS, reverse=bool(number % 2)):
+                results[request.title][name].append(_load(request, PORTS[name], seconds))
+    return results
+
+
+def _load(request: Request, port: int, seconds: int) -> dict[str, float]:
+    headers = []
+    if request.repeat:
+        status, answer, _ = get(port, request.path)
+        tag = answer.get("etag", "")
+        if status != 200 or get(port, request.path, {"If-None-Match": tag})[0] != 304:
+            raise BenchmarkFailed(f"port {port} does not answer 304 to {request.path}")
+        headers = ["-H", f"If-None-Match: {tag}"]
+    command = [require("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *headers]
+    said = run([*command, f"http://{HOST}:{port}{request.path}"], seconds + 30, environment())
+    # wrk counts a 304 among neither its errors nor its failures.
+    if (wrong := WRK_ERRORS.search(said)) is not None:
+        raise BenchmarkFailed(f"wrk on {request.path}: {wrong[0]}")
+    return {
+        "requests_per_second": _number(r"Requests/sec:\s+([\d.]+)", said),
+        "p50_ms": _milliseconds("50", said),
+        "p99_ms": _milliseconds("99", said),
+    }
+
+
+def _number(pattern: str, text: str) -> float:
+    match = re.search(pattern, text)
+    if match is None:
+        raise BenchmarkFailed(f"wrk's report was not understood:\n{text}")
+    return float(match[1])
+
+
+def _milliseconds(percentile: str, text: str) -> float:
+    match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s)$", text, re.MULTILINE)
+    if match is None:
+        raise BenchmarkFailed(f"wrk's report was not understood:\n{text}")
+    return float(match[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[match[2]]
+
+
+def show(result: dict[str, Any]) -> str:
+    heads = [
+        "requests/s, medians",
+        "ours",
+        "NestJS",
+        "ratio",
+        "p99 ours, ms",
+        "p99 NestJS, ms",
+        "raw ours",
+        "raw NestJS",
+    ]
+    rows = []
+    for title, contestants in result["requests"].items():
+        rates = {name: [entry["requests_per_second"] for entry in entries] for name, entries in contestants.items()}
+        late = {name: statistics.median(entry["p99_ms"] for entry in entries) for name, entries in contestants.items()}
+        ours, peer = (statistics.median(rates[name]) for name in ("ours", "peer"))
+        rows.append(
+            [
+                title, table.thousands(ours), table.thousands(peer), f"{ours / peer:.1f}", f"{late['ours']:.1f}",
+                f"{late['peer']:.1f}", table.raw(rates["ours"]), table.raw(rates["peer"]),
+            ]
+        )  # fmt: skip
+    return table.markdown(heads, rows)
