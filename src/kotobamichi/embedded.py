@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
 import hashlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -23,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from kotobamichi.account import Account, server_account
 from kotobamichi.errors import StartRefused
 
 VERSION = 18
@@ -59,7 +58,7 @@ def running(data: Path) -> Iterator[str]:
     with _locked(data):
         _check_space(data)
         cluster = data / "postgres"
-        account = _account_for_server(data)
+        account = server_account(cluster)
         if not (cluster / "PG_VERSION").is_file():
             _create_cluster(programs, cluster, account)
         _check_version(cluster)
@@ -120,56 +119,25 @@ def _check_space(data: Path) -> None:
         )
 
 
-def _account_for_server(data: Path) -> pwd.struct_passwd | None:
-    """None for this user's own account; for root, which PostgreSQL refuses, the account that owns the cluster or `nobody`."""
-    if os.geteuid() != 0:
-        return None
-    if shutil.which("setpriv") is None:
-        raise StartRefused(
-            "As root, the embedded PostgreSQL needs the program setpriv.", "Install util-linux, or run as another user."
-        )
-    owner = (data / "postgres").stat().st_uid if (data / "postgres").exists() else 0
-    try:
-        return pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
-    except KeyError:
-        raise StartRefused(
-            f"The cluster in {data} belongs to an unknown user.", "Give it to a user of this machine."
-        ) from None
-
-
-def _as(account: pwd.struct_passwd | None, command: list[str]) -> list[str]:
-    """The command under the server's account.
-
-    The account keeps one right of root, to pass through folders that only root may enter (a clone under /root), so that no
-    folder's mode needs to be changed. Nobody but root and the server can connect: see the pg_hba.conf written below.
-    """
-    if account is None:
-        return command
-    identity = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
-    return ["setpriv", *identity, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", *command]
-
-
-def _create_cluster(programs: Path, cluster: Path, account: pwd.struct_passwd | None) -> None:
+def _create_cluster(programs: Path, cluster: Path, account: Account) -> None:
     """Made beside its final name and renamed, so that an interrupted first start leaves nothing half-made."""
     making = cluster.with_name("postgres.partial")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(mode=0o700)
-    if account is not None:
-        os.chown(making, account.pw_uid, account.pw_gid)
+    account.give(making)
     command = [
         str(programs / "initdb"), "--pgdata", str(making), "--username", USER, "--encoding", "UTF8", "--auth", "peer",
         "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C", "--no-sync", "--no-instructions",
     ]  # fmt: skip
-    done = subprocess.run(_as(account, command), capture_output=True, text=True, cwd="/", check=False)
+    done = subprocess.run(account.command(command), capture_output=True, text=True, cwd="/", check=False)
     if done.returncode != 0:
         shutil.rmtree(making, ignore_errors=True)
         raise StartRefused(
             f"PostgreSQL could not create its data in {cluster}: {_last_line(done.stderr)}",
             "Check the disk and the rights.",
         )
-    owner = getpass.getuser() if account is None else pwd.getpwuid(os.geteuid()).pw_name
     (making / "pg_hba.conf").write_text("local all all peer map=owner\n")
-    (making / "pg_ident.conf").write_text(f'owner "{owner}" {USER}\n')
+    (making / "pg_ident.conf").write_text(f'owner "{account.peer}" {USER}\n')
     with (making / "postgresql.conf").open("a") as configuration:
         configuration.write(CONFIGURATION)
     making.rename(cluster)
@@ -184,17 +152,16 @@ def _check_version(cluster: Path) -> None:
         )
 
 
-def _socket_folder(cluster: Path, account: pwd.struct_passwd | None) -> Path:
+def _socket_folder(cluster: Path, account: Account) -> Path:
     if len(os.fsencode(cluster)) <= LONGEST_SOCKET_FOLDER:
         return cluster
     name = hashlib.sha256(os.fsencode(cluster)).hexdigest()[:12]
     folder = Path(tempfile.mkdtemp(prefix=f"kotobamichi-{name}-"))
-    if account is not None:
-        os.chown(folder, account.pw_uid, account.pw_gid)
+    account.give(folder)
     return folder
 
 
-def _start(programs: Path, cluster: Path, sockets: Path, account: pwd.struct_passwd | None) -> subprocess.Popen[bytes]:
+def _start(programs: Path, cluster: Path, sockets: Path, account: Account) -> subprocess.Popen[bytes]:
     log = cluster.parent / "postgres.log"
     _wait_for_orphan(cluster)
     command = [str(programs / "postgres"), "-D", str(cluster), "-k", str(sockets)]
@@ -203,7 +170,7 @@ def _start(programs: Path, cluster: Path, sockets: Path, account: pwd.struct_pas
             # Its own session: Ctrl-C in the terminal reaches this process alone, which then stops the server in order.
             # The child dies with its parent (see _die_with_parent), so that kill -9 leaves no server behind.
             server = subprocess.Popen(
-                _as(account, _die_with_parent(command)),
+                account.command(_die_with_parent(command)),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

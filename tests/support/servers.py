@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kotobamichi.account import server_account
 from kotobamichi.embedded import find_programs
 
 PASSWORD = "s3cret-of-the-owner"
@@ -36,24 +36,18 @@ class Address:
 
 @contextlib.contextmanager
 def folder_for_server() -> Iterator[Path]:
-    """A folder that the account of `as_plain_user` can enter, however this process's own folders are closed."""
+    """A short path, whose owner is the account that servers run under."""
     folder = Path(tempfile.mkdtemp(prefix="michi-test-", dir="/tmp"))
     try:
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        server_account().give(folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def as_plain_user(command: list[str]) -> list[str]:
-    """PostgreSQL and PgBouncer refuse to run as root: then they run as `nobody`."""
-    if os.geteuid() != 0:
-        return command
-    nobody = pwd.getpwnam("nobody")
-    keep = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]  # to reach programs below a closed folder
-    return ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", *keep, *command]
+    """PostgreSQL and PgBouncer refuse to run as root."""
+    return server_account().command(command)
 
 
 def free_port() -> int:
