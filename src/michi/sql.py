@@ -11,12 +11,13 @@ from michi.errors import SqlInvalid, SqlNotInTransaction, SqlTransactionControl
 
 Kind = Literal["plain", "alone", "concurrent_index", "concurrent_drop"]
 
-# The statements that PostgreSQL may refuse inside a transaction begin with one of these; only they are worth a full
-# parse. `alone` is refused by PostgreSQL in a transaction block; so are the concurrent kinds, whose effect the
-# catalogue can tell.
+# Which statements are worth a full parse: PostgreSQL may refuse them inside a transaction, or michi refuses them. A CREATE, DROP or
+# ALTER is among them only with one of these key words, which SQL has no other way to write; most migrations are spared the parse.
+# `alone` is refused by PostgreSQL in a transaction block; so are the concurrent kinds, whose effect the catalogue can tell.
 WORTH_PARSING = re.compile(
-    r"(?:create|drop|alter|reindex|vacuum|cluster|begin|start|commit|end|rollback|abort|savepoint|release|prepare|copy|call|do)\b",
-    re.IGNORECASE,
+    r"(?:reindex|vacuum|cluster|begin|start|commit|end|rollback|abort|savepoint|release|prepare|copy|call|do)\b"
+    r"|(?:create|drop|alter)\b(?=.*\b(?:concurrently|database|tablespace|subscription|system|detach)\b)",
+    re.IGNORECASE | re.DOTALL,
 )
 COMMITS = re.compile(r"\b(?:commit|rollback)\b", re.IGNORECASE)
 BLANK = re.compile(r"\s+")
