@@ -37,7 +37,8 @@ PASSING = re.compile(
     r"|temporary failure in name resolution|no address associated|timeout expired|timed out|no route to host"
     r"|network is unreachable|host is down|server closed the connection|connection reset|broken pipe"
     r"|no such file or directory"
-    r"|starting up|shutting down|in recovery mode|not yet accepting connections|recovery state has not been"
+    r"|starting up|shutting down|terminating connection|crash of another server process"
+    r"|in recovery mode|not yet accepting connections|recovery state has not been"
     r"|too many clients|remaining connection slots|too many connections|failed to resolve|getaddrinfo"
     r"|ssl syscall error: eof",
     re.IGNORECASE,
@@ -120,9 +121,9 @@ def _open_session(target: Target) -> Server:
                 "Upgrade the server.",
             )
         connection.execute(session_settings(target.schema))
-    except psycopg.OperationalError as error:
+    except psycopg.OperationalError as error:  # the login was right, so whatever ended the session may pass
         connection.close()
-        raise translate_connection_error(error, target) from None
+        raise _gone(error, target) from None
     except MichiError:
         connection.close()
         raise
@@ -189,6 +190,8 @@ def _create_database(target: Target) -> None:
             break
         except (DatabaseAbsent, CredentialsRejected, psycopg.errors.ObjectInUse) as error:
             denied = error
+        except psycopg.OperationalError as error:
+            raise _gone(error, target) from None
     raise DatabaseAbsent(
         f"The database {target.dbname} does not exist and this role may not create it.",
         f'As an administrator: CREATE DATABASE "{target.dbname}" OWNER "{target.parameters.get("user", "")}";',
@@ -215,6 +218,13 @@ def translate_connection_error(error: psycopg.OperationalError, target: Target) 
     if line := next(filter(TLS.search, lines), None):
         return CredentialsRejected(f"{where} refused TLS: {line}", "Check sslmode and the certificates.")
     return CredentialsRejected(f"{where} refused the connection: {lines[-1]}", "Check the connection settings.")
+
+
+def _gone(error: psycopg.Error, target: Target) -> DatabaseUnreachable:
+    """A session that was cut before any work began: a wait may go on."""
+    return DatabaseUnreachable(
+        f"{target.describe()} ended the session: {_plain_lines(error, target)[0]}", "Check that PostgreSQL stays up."
+    )
 
 
 def _plain_lines(error: Exception, target: Target) -> list[str]:

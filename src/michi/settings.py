@@ -262,7 +262,7 @@ def _read_pyproject(path: Path) -> dict[str, object]:
         raise ConfigurationInvalid(f"{path} cannot be read: {error}.", "Mend the file, or pass --migrations.") from None
 
 
-DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>us|ms|s|min|m|h|d)")
+DURATION = re.compile(r"(?P<amount>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>us|ms|s|min|m|h|d)")
 SECONDS_PER_UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
