@@ -18,7 +18,6 @@ from psycopg import sql as pgsql
 from psycopg.pq import TransactionStatus
 
 from michi import ledger
-from michi.blockers import BlockerWatch
 from michi.database import Server, session_settings
 from michi.errors import MichiError, StatementInDoubt
 from michi.events import Emit
@@ -26,6 +25,7 @@ from michi.failure import RETRYABLE, VerificationFailed, describe_failure, failu
 from michi.folder import DEFAULT_LOCK_TIMEOUT_SECONDS, Migration
 from michi.ledger import Attempt, Origin
 from michi.sql import Statement, first_line, runs_in_transaction, split
+from michi.watch import Watch
 
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 5.0
@@ -75,7 +75,7 @@ class Run:
         origin: Origin,
         options: Options,
         emit: Emit,
-        watch: BlockerWatch,
+        watch: Watch,
     ) -> None:
         self.connection = server.connection
         self.schema = server.target.schema
@@ -87,6 +87,9 @@ class Run:
         self.emit = emit
         self.watch = watch
         self.blockers: list[dict[str, Any]] = []
+        self.lock_wait_seconds = 0.0
+        self.up_sql = self.migration.path / "up.sql"
+        self.verify_sql = self.migration.path / "verify.sql"
         self.started = time.monotonic()
         self.current: Statement | None = None
 
@@ -111,6 +114,7 @@ class Run:
             migration=self.migration.name,
             statements=len(self.script.statements),
             duration_ms=self._milliseconds(),
+            lock_wait_seconds=round(self.lock_wait_seconds, 1),
         )
 
     def _milliseconds(self) -> int:
@@ -160,17 +164,20 @@ class Run:
         return declared if declared is not None else 0.0 if concurrent else DEFAULT_LOCK_TIMEOUT_SECONDS
 
     def _execute(self, statement: Statement) -> None:
+        self._execute_watched(statement, self.up_sql)
+
+    def _execute_watched(self, statement: Statement, file: Path) -> psycopg.Cursor[tuple[object, ...]]:
         self.current = statement
-        self.watch.begin(self._patience(statement))
+        self.watch.begin(self.migration.name, file, statement, self._patience(statement))
         try:
-            self.connection.execute(statement.text.encode())
+            return self.connection.execute(statement.text.encode())
         finally:
-            self.blockers = self.watch.end()
+            self.blockers, blocked_seconds = self.watch.end()
+            self.lock_wait_seconds += blocked_seconds
 
     def _verify(self) -> None:
         for statement in self.script.verification:
-            self.current = statement
-            rows = self.connection.execute(statement.text.encode()).fetchall()
+            rows = self._execute_watched(statement, self.verify_sql).fetchall()
             if not rows or not all(value is True for row in rows for value in row):
                 raise VerificationFailed(f"not true: {first_line(statement.text)}")
 
@@ -195,6 +202,7 @@ class Run:
                     seconds_left=round(left, 1),
                 )  # fmt: skip
                 time.sleep(wait)
+                self.lock_wait_seconds += wait
                 pause = min(pause * 2, LONGEST_RETRY_SECONDS)
             except (psycopg.Error, VerificationFailed) as error:
                 if self.connection.broken or self.connection.closed:
@@ -228,10 +236,9 @@ class Run:
 
         def record(failure: dict[str, Any]) -> bool:
             verdict: ledger.Verdict = "partial" if done or self.previous else "undone"
-            failure["done_sha256"] = self._digest(done)
             ledger.update_attempt(
                 self.connection, self.schema, attempt,
-                done=done, verdict=verdict, error=failure, duration_ms=self._milliseconds(),
+                done=done, verdict=verdict, error=failure | {"done_sha256": self._digest(done)}, duration_ms=self._milliseconds(),
             )  # fmt: skip
             return verdict == "undone"
 
@@ -339,9 +346,15 @@ class Run:
         if isinstance(error, RETRYABLE) and self.blockers:
             facts["blockers"] = self.blockers
         undone = record(facts)
-        self.emit("migration_failed", migration=self.migration.name, undone=undone, **facts)
+        self.emit(
+            "migration_failed",
+            migration=self.migration.name,
+            undone=undone,
+            lock_wait_seconds=round(self.lock_wait_seconds, 1),
+            **facts,
+        )
         return failure_error(error, self.migration.name, facts, undone=undone)
 
     def _file(self) -> Path:
         in_verification = any(statement is self.current for statement in self.script.verification)
-        return self.migration.path / ("verify.sql" if in_verification else "up.sql")
+        return self.verify_sql if in_verification else self.up_sql

@@ -7,17 +7,21 @@ import os
 import random
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from michi import __version__, command
 from michi.command import JSON, Arguments, Commands, option, show
-from michi.errors import DatabaseUnreachable, MigrationsPending
+from michi.errors import DatabaseUnreachable, MigrationsPending, UsageError
 from michi.settings import Target, find_migrations, find_target, parse_duration
 
 if TYPE_CHECKING:
+    from michi.events import Emit
     from michi.folder import Folder
+    from michi.ledger import Attempt
     from michi.plan import Standing
+    from michi.repair import Repair
 
 commands = Commands(
     "michi", "Migrations for PostgreSQL that are safe to run as the first container of every deploy.", __version__
@@ -40,17 +44,24 @@ def _duration(name: str, default: str, text: str) -> command.Option:
     _duration("--lock-timeout", "60s", "how long to wait for another deploy"),
     _duration("--lock-retry", "60s", "how long to try again while others hold a table"),
     option("--allow-out-of-order", action="store_true", help="apply pending migrations older than applied ones"),
+    option("--metrics-file", type=Path, metavar="FILE", help="write OpenMetrics text there when the deploy ends"),
     JSON,
 )
 def deploy(arguments: Arguments) -> None:
     """Apply what is pending, in order. Safe to run at every start, by any number at once."""
+    from michi.metrics import recording
+    from michi.report import telling
+
+    with telling(as_json=arguments.json) as tell, recording(arguments.metrics_file, tell) as emit:
+        _deploy(arguments, emit)
+
+
+def _deploy(arguments: Arguments, emit: Emit) -> None:
     from michi.attempt import Options
     from michi.database import connect
     from michi.ledger import Origin
-    from michi.report import emitter
     from michi.runner import deploy as run
 
-    emit = emitter(as_json=arguments.json)
     options = Options(
         parse_duration(arguments.lock_timeout, "--lock-timeout"),
         parse_duration(arguments.lock_retry, "--lock-retry"),
@@ -121,6 +132,104 @@ def wait(arguments: Arguments) -> None:
             return
 
 
+@commands.verb(
+    "resolve",
+    FOLDER,
+    FROM_STDIN,
+    option("--applied", metavar="MIGRATION", help="it is in the database: mark it as applied without running it"),
+    option("--rolled-back", metavar="MIGRATION", help="it is not in the database: the next deploy applies it"),
+    option("--accept-edit", metavar="MIGRATION", help="its file was changed on purpose after it was applied"),
+    option("--force", action="store_true", help="with --rolled-back: also for one that counts as applied"),
+    _duration("--lock-timeout", "60s", "how long to wait for another deploy"),
+    JSON,
+)
+def resolve(arguments: Arguments) -> None:
+    """Repair the ledger when you know what michi cannot see. Says what it did."""
+    from michi.database import connect
+    from michi.ledger import Origin
+    from michi.repair import resolve as repair
+    from michi.report import emitter
+
+    asked: dict[Repair, str | None] = {
+        "applied": arguments.applied,
+        "rolled-back": arguments.rolled_back,
+        "accept-edit": arguments.accept_edit,
+    }
+    given = [(name, value) for name, value in asked.items() if value is not None]
+    if len(given) != 1:
+        raise UsageError("Say one of --applied, --rolled-back and --accept-edit.", "See `michi resolve --help`.")
+    lock_timeout = parse_duration(arguments.lock_timeout, "--lock-timeout")
+    folder = _folder(arguments)
+    server = connect(_target(arguments))
+    with server.connection:
+        done = repair(
+            server, folder, Origin.from_environment(os.environ), *given[0],
+            force=arguments.force, lock_timeout_seconds=lock_timeout, emit=emitter(as_json=False),
+        )  # fmt: skip
+    facts = {"migration": done.migration, "changed": done.changed, "message": done.sentence}
+    show(facts, done.sentence, as_json=arguments.json)
+
+
+@commands.verb(
+    "history", FOLDER, FROM_STDIN, option("--limit", type=int, metavar="N", help="only the newest N attempts"), JSON
+)
+def history(arguments: Arguments) -> None:
+    """The ledger, one attempt a row, oldest first."""
+    from michi.views import history_text
+
+    _, where, attempts = _stand(_folder(arguments), _target(arguments))
+    chosen = attempts[-arguments.limit :] if arguments.limit and arguments.limit > 0 else attempts
+    facts = {"server": where, "attempts": [attempt.as_dict() for attempt in chosen]}
+    show(facts, history_text(where, chosen), as_json=arguments.json)
+
+
+@commands.verb(
+    "show", option("migration", metavar="MIGRATION", help="its name, or a part of it"), FOLDER, FROM_STDIN, JSON
+)
+def show_migration(arguments: Arguments) -> None:
+    """One migration whole: its files, directives and attempts."""
+    from michi.views import migration_facts, migration_text
+
+    standing, _, attempts = _stand(_folder(arguments), _target(arguments))
+    facts = migration_facts(standing, attempts, arguments.migration)
+    show(facts, migration_text(facts), as_json=arguments.json)
+
+
+@commands.verb("new", option("name", metavar="NAME", help="what changes, such as add_reviews"), FOLDER, JSON)
+def new(arguments: Arguments) -> None:
+    """An empty migration with a template that states the rules."""
+    from michi.authoring import new_migration
+    from michi.folder import read_folder
+
+    path = find_migrations(os.environ, arguments.migrations, Path.cwd())
+    path.mkdir(parents=True, exist_ok=True)
+    made = new_migration(read_folder(path), arguments.name, datetime.now(UTC))
+    facts = {"migration": made.name, "path": str(made)}
+    show(facts, f"{made}: write up.sql and down.sql, then run `michi sum`.", as_json=arguments.json)
+
+
+@commands.verb("rebase", FOLDER, FROM_STDIN, JSON)
+def rebase(arguments: Arguments) -> None:
+    """Give pending migrations that are out of order a new timestamp, and write michi.sum anew."""
+    from michi.authoring import rebase as give_new_timestamps
+
+    standing, _ = _standing(_folder(arguments), _target(arguments))
+    renamed = give_new_timestamps(standing, datetime.now(UTC))
+    lines = [f"{old} is now {new_name}" for old, new_name in renamed] or ["Nothing is out of order."]
+    show({"renamed": dict(renamed)}, "\n".join(lines), as_json=arguments.json)
+
+
+@commands.verb("doctor", FOLDER, FROM_STDIN, JSON)
+def doctor(arguments: Arguments) -> int:
+    """Look at everything outside the migrations that could make a deploy fail or wait. Changes nothing."""
+    from michi.doctor import examine
+    from michi.views import findings_text
+
+    findings = examine(_target(arguments), find_migrations(os.environ, arguments.migrations, Path.cwd()))
+    show({"findings": [finding.as_dict() for finding in findings]}, findings_text(findings), as_json=arguments.json)
+    return next((finding.exit_code for finding in findings if finding.level == "failure"), 0)
+
+
 @commands.verb("sum", FOLDER, JSON)
 def write_sum(arguments: Arguments) -> None:
     """Write michi.sum anew after a meant change of a pending migration."""
@@ -149,6 +258,11 @@ def _target(arguments: Arguments) -> Target:
 
 
 def _standing(folder: Folder, target: Target) -> tuple[Standing, str]:
+    standing, where, _ = _stand(folder, target)
+    return standing, where
+
+
+def _stand(folder: Folder, target: Target) -> tuple[Standing, str, tuple[Attempt, ...]]:
     """Reads the ledger. Creates nothing, waits for nothing."""
     import psycopg
 
@@ -159,9 +273,10 @@ def _standing(folder: Folder, target: Target) -> tuple[Standing, str]:
     server = connect(target)
     with server.connection:
         try:
-            return compare(folder, read_ledger(server)), server.describe()
+            ledger = read_ledger(server)
         except psycopg.OperationalError as error:
             raise connection_lost(error, server) from None
+    return compare(folder, ledger), server.describe(), ledger.attempts
 
 
 def main() -> NoReturn:

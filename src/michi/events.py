@@ -12,6 +12,7 @@ EventName = Literal[
     "plan",
     "migration_started",
     "migration_resumed",
+    "statement_progress",
     "statement_done",
     "lock_timeout_retry",
     "index_dropped",
@@ -24,6 +25,6 @@ EventName = Literal[
 
 
 class Emit(Protocol):
-    """Told of each event with its facts, which are JSON values."""
+    """Told of each event with its facts, which are JSON values. May be called from more than one thread."""
 
     def __call__(self, name: EventName, /, **facts: Any) -> None: ...

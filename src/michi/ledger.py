@@ -284,3 +284,35 @@ def update_attempt(
             "id": attempt_id,
         },
     )
+
+
+def close_attempt(connection: Connection, schema: str, attempt_id: int) -> None:
+    """An attempt that was left running has an end: somebody else has settled it."""
+    connection.execute(
+        sql.SQL("UPDATE {} SET finished_at = clock_timestamp() WHERE id = %s AND finished_at IS NULL").format(
+            table(schema)
+        ),
+        (attempt_id,),
+    )
+
+
+def copy_attempt(
+    connection: Connection, schema: str, attempt_id: int, origin: Origin, verdict: Verdict, note: str
+) -> None:
+    """A new row about the migration of another row, which may no longer be in the folder."""
+    connection.execute(
+        sql.SQL(
+            "INSERT INTO {0} (migration, checksum, phase, safe_from, finished_at, duration_ms, statements_total,"
+            " statements_done, verdict, error, host, app_version, app_name)"
+            " SELECT migration, checksum, phase, safe_from, clock_timestamp(), 0, 0, 0, %(verdict)s,"
+            " %(error)s::jsonb, %(host)s, %(app_version)s, %(app_name)s FROM {0} WHERE id = %(id)s"
+        ).format(table(schema)),
+        {
+            "verdict": verdict,
+            "error": json.dumps({"note": note}),
+            "host": origin.host,
+            "app_version": origin.app_version,
+            "app_name": origin.app_name,
+            "id": attempt_id,
+        },
+    )

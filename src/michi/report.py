@@ -3,25 +3,67 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
-from unicodedata import east_asian_width
 
-from michi.blockers import blockers_text
 from michi.events import Emit, EventName
 from michi.ledger import Attempt
 from michi.plan import Standing
+from michi.sentences import count, describe
 
 SYMBOLS = {"migration_applied": "✓", "migration_failed": "✗", "warning": "!"}
 COLOURS = {"✓": "32", "✗": "31", "!": "33"}
+JSON_PROGRESS_SECONDS = 5.0
+LINE_PROGRESS_SECONDS = 10.0
+LINE_PROGRESS_AFTER_SECONDS = 5.0
+# Until one of these there is nothing to draw, and rich takes 50 ms to import.
+WORTH_DRAWING = frozenset({"plan", "waiting_for_database", "waiting_for_lock"})
+
+
+@contextmanager
+def telling(*, as_json: bool) -> Iterator[Emit]:
+    """The teller that fits a run: JSON lines, a live view on a terminal, else plain lines."""
+    if as_json or not can_draw(sys.stderr):
+        yield emitter(as_json=as_json)
+        return
+    with ExitStack() as stack:
+        yield LiveWhenNeeded(sys.stdout, sys.stderr, stack)
 
 
 def emitter(*, as_json: bool, out: TextIO | None = None, err: TextIO | None = None) -> Emit:
-    """The teller that fits: JSON lines, or plain lines; coloured on a terminal, stamped with the time elsewhere."""
+    """JSON lines, or plain lines; coloured on a terminal, stamped with the time elsewhere. Nothing moves."""
     out = out or sys.stdout
     return JsonLines(out) if as_json else PlainLines(out, err or sys.stderr)
+
+
+def can_draw(err: TextIO) -> bool:
+    """Whether lines can be drawn anew there: a terminal that knows how, and UTF-8."""
+    return err.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "utf" in (err.encoding or "").lower()
+
+
+class LiveWhenNeeded:
+    """Plain lines until there is something to draw; then the live view, which ends with `stack`."""
+
+    def __init__(self, out: TextIO, err: TextIO, stack: ExitStack) -> None:
+        self.out = out
+        self.err = err
+        self.stack = stack
+        self.emit: Emit = PlainLines(out, err)
+        self.live = False
+
+    def __call__(self, name: EventName, /, **facts: Any) -> None:
+        if not self.live and name in WORTH_DRAWING:
+            from michi.terminal import Terminal  # noqa: PLC0415 -- see WORTH_DRAWING
+
+            self.live = True
+            self.emit = self.stack.enter_context(Terminal(self.out, self.err))
+        self.emit(name, **facts)
 
 
 class JsonLines:
@@ -29,10 +71,15 @@ class JsonLines:
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
+        self.lock = threading.Lock()
+        self.throttle = Throttle(JSON_PROGRESS_SECONDS)
 
     def __call__(self, name: EventName, /, **facts: Any) -> None:
+        if name == "statement_progress" and not self.throttle.lets_through(facts):
+            return
         line = {"event": name, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}
-        print(json.dumps(line, ensure_ascii=False, default=str), file=self.out, flush=True)
+        with self.lock:
+            print(json.dumps(line, ensure_ascii=False, default=str), file=self.out, flush=True)
 
 
 class PlainLines:
@@ -42,68 +89,50 @@ class PlainLines:
         self.out = out
         self.err = err
         self.terminal = err.isatty()
+        self.coloured = self.terminal and not os.environ.get("NO_COLOR")
+        self.lock = threading.Lock()
+        self.throttle = Throttle(LINE_PROGRESS_SECONDS, LINE_PROGRESS_AFTER_SECONDS)
 
     def __call__(self, name: EventName, /, **facts: Any) -> None:
+        if name == "statement_progress" and not self.throttle.lets_through(facts):
+            return
         text = describe(name, facts)
         if text is None:
             return
-        if name == "done":
-            print(text, file=self.out, flush=True)
-            return
-        symbol = SYMBOLS.get(name, " ")
-        if self.terminal:
-            line = f"\033[{COLOURS[symbol]}m{symbol}\033[0m {text}" if symbol in COLOURS else f"  {text}"
-        else:
-            line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {symbol} {text}"
-        print(line, file=self.err, flush=True)
+        with self.lock:
+            if name == "done":
+                print(text, file=self.out, flush=True)
+            else:
+                print(self._line(SYMBOLS.get(name, " "), text), file=self.err, flush=True)
+
+    def _line(self, symbol: str, text: str) -> str:
+        if not self.terminal:
+            return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {symbol} {text}"
+        return (
+            f"\033[{COLOURS[symbol]}m{symbol}\033[0m {text}"
+            if self.coloured and symbol in COLOURS
+            else f"{symbol} {text}"
+        )
 
 
-def describe(name: EventName, facts: dict[str, Any]) -> str | None:
-    """An event as a sentence; None for those that only programs want."""
-    sentence = SENTENCES.get(name)
-    if sentence is None:
-        return None
-    return sentence.format_map(facts) if isinstance(sentence, str) else sentence(facts)
+class Throttle:
+    """Lets the progress of a statement through now and then, and at once when somebody else begins to block it."""
 
+    def __init__(self, every_seconds: float, after_seconds: float = 0.0) -> None:
+        self.every_seconds = every_seconds
+        self.after_seconds = after_seconds
+        self.told: tuple[Any, ...] | None = None
+        self.told_at = float("-inf")
 
-def _lock_wait_line(facts: dict[str, Any]) -> str:
-    holder = facts["holder"]
-    who = f" held by pid {holder['pid']} ({holder['application']} from {holder['host']})" if holder else ""
-    return f"waiting for the deploy lock{who}, {facts['seconds_left']:g} s left"
-
-
-def _retry_line(facts: dict[str, Any]) -> str:
-    blockers = facts.get("blockers") or []
-    who = f"held up by {blockers_text(blockers)}" if blockers else "another session holds the table"
-    place = f"line {facts['line']}" if facts["line"] else "at commit"
-    return f"{facts['migration']}, {place}: rolled back, trying again in {facts['retry_in_seconds']:g} s; {who}"
-
-
-def _closing_line(facts: dict[str, Any]) -> str:
-    head = f"; the database is at {facts['head']}" if facts["head"] else ""
-    if facts["applied"]:
-        return f"Applied {_count(facts['applied'], 'migration')}{head}."
-    if facts["state"] == "ahead":
-        return f"Nothing to do: the database is ahead of this folder, at {facts['head']}, and compatible."
-    return f"Nothing to do{head}."
-
-
-def _sql_error(facts: dict[str, Any]) -> str:
-    """File, line, the statement with the place marked, SQLSTATE, detail and hint."""
-    place = f"{facts['file']}:{facts['line']}" if facts.get("line") else f"{facts['file']}, at commit"
-    lines = [place]
-    if facts.get("source") is not None:
-        number = f"{facts['line']:>5} | "
-        lines += [number + facts["source"], " " * len(number) + _blank(facts["source"][: facts["column"] - 1]) + "^"]
-    elif facts.get("statement"):
-        lines.append(f"      | {facts['statement']}")
-    lines += [f"{key}: {facts[key]}" for key in ("sqlstate", "message", "detail", "hint") if facts.get(key)]
-    return "\n".join(f"      {line}" for line in lines)
-
-
-def _blank(text: str) -> str:
-    """White space as wide as the text is on a terminal, where a kanji takes two columns."""
-    return "".join("\t" if char == "\t" else "  " if east_asian_width(char) in "WF" else " " for char in text)
+    def lets_through(self, facts: dict[str, Any]) -> bool:
+        if facts["elapsed_seconds"] < self.after_seconds:
+            return False
+        now = time.monotonic()
+        about = (facts["migration"], facts["line"], tuple(blocker["pid"] for blocker in facts["blockers"]))
+        if about == self.told and now - self.told_at < self.every_seconds:
+            return False
+        self.told, self.told_at = about, now
+        return True
 
 
 def status_text(standing: Standing, where: str) -> str:
@@ -128,7 +157,7 @@ def status_text(standing: Standing, where: str) -> str:
 def _state_sentence(standing: Standing) -> str:
     return {
         "up_to_date": "Up to date.",
-        "pending": f"{_count(len(standing.pending), 'migration')} pending.",
+        "pending": f"{count(len(standing.pending), 'migration')} pending.",
         "partial": "A migration stopped half-way; the next deploy goes on with it.",
         "diverged": f"Folder and database do not agree; the last common migration is {standing.last_common or 'none'}.",
         "ahead": "The database is ahead of this folder, and compatible.",
@@ -148,28 +177,3 @@ def _last_attempt(attempt: Attempt | None) -> str:
         if attempt.verdict == "undone"
         else ""
     )
-
-
-def _duration(milliseconds: int) -> str:
-    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-# A sentence with the event's facts in it, or what makes one of them.
-SENTENCES: dict[EventName, str | Callable[[dict[str, Any]], str]] = {
-    "waiting_for_database": "waiting for the database, {seconds_left:g} s left: {message}",
-    "database_created": "created the database {database}",
-    "connected": "connected to {server}",
-    "waiting_for_lock": _lock_wait_line,
-    "plan": lambda facts: f"{_count(len(facts['pending']), 'migration')} to apply",
-    "migration_resumed": "{migration}: going on after statement {done} of {total}",
-    "lock_timeout_retry": _retry_line,
-    "index_dropped": "{migration}: dropped the invalid index {index} that a failed build left behind",
-    "migration_applied": lambda facts: f"{facts['migration']}  {_duration(facts['duration_ms'])}",
-    "migration_failed": lambda facts: f"{facts['migration']}\n{_sql_error(facts)}",
-    "warning": "{message}",
-    "done": _closing_line,
-}

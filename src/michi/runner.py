@@ -6,7 +6,6 @@ import psycopg
 
 from michi import ledger
 from michi.attempt import Options, Run, Script, read_script
-from michi.blockers import BlockerWatch
 from michi.database import Server, connection_lost
 from michi.errors import BaselineNeeded
 from michi.events import Emit
@@ -14,6 +13,7 @@ from michi.folder import Folder
 from michi.ledger import Ledger, Origin
 from michi.lock import deploy_lock
 from michi.plan import Standing, compare, refusal
+from michi.watch import Watch
 
 
 def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emit: Emit) -> Standing:
@@ -95,7 +95,7 @@ def _finish(standing: Standing, applied: int, emit: Emit) -> None:
 def _apply(
     server: Server, scripts: list[Script], standing: Standing, origin: Origin, options: Options, emit: Emit
 ) -> None:
-    emit("plan", pending=[script.migration.name for script in scripts])
-    with BlockerWatch(server) as watch:
+    emit("plan", pending=[script.migration.name for script in scripts], head=standing.head)
+    with Watch(server, emit) as watch:
         for script in scripts:
             Run(server, script, standing.last.get(script.migration.name), origin, options, emit, watch).apply()

@@ -23,6 +23,7 @@ import michi.report
 import michi.runner
 import michi.sql
 from michi.folder import read_folder, write_sum
+from tests.support.event_reference import check_event
 
 # Imported and built here once, so that a forked command finds it: see Operator.run.
 michi.sql.split("SELECT 1; VACUUM", Path("up.sql"))
@@ -42,7 +43,8 @@ class Answer:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.stdout.splitlines()]
+        """Every line of the output, each held against docs/reference/events.md."""
+        return [check_event(json.loads(line)) for line in self.stdout.splitlines()]
 
     def named(self, name: str) -> list[dict[str, Any]]:
         """The facts of every event of that name."""

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from typing import Any, get_args
 
 import pytest
 
 from michi.errors import HistoryEdited
 from michi.events import EventName
-from michi.report import describe, emitter
+from michi.report import Throttle, can_draw, emitter
+from michi.sentences import describe
 
 BLOCKER = {"pid": 42, "application": "psql", "host": "local", "user": "me", "age_seconds": 7, "query": "LOCK\n words"}
 FAILURE = {
     "migration": "m", "file": "m/up.sql", "line": 2, "statement": "INSERT INTO x", "sqlstate": "42P01",
     "message": 'relation "x" does not exist', "detail": None, "hint": "Look.", "source": "INSERT INTO x", "column": 13,
+}  # fmt: skip
+PROGRESS = {
+    "migration": "m", "file": "m/up.sql", "line": 4, "statement": "UPDATE x", "elapsed_seconds": 12.0,
+    "phase": None, "done": None, "total": None, "unit": None, "percent": None, "seconds_left": None,
+    "relation": None, "growth_bytes": None, "blockers": [],
 }  # fmt: skip
 
 
@@ -52,6 +59,27 @@ FAILURE = {
             "done",
             {"applied": 0, "state": "ahead", "head": "m"},
             "Nothing to do: the database is ahead of this folder, at m, and compatible.",
+        ),
+        ("statement_progress", PROGRESS, "m, line 4: running for 12 s"),
+        (
+            "statement_progress",
+            PROGRESS | {"phase": "scanning table", "percent": 62.4, "unit": "blocks", "seconds_left": 125.0},
+            "m, line 4: running for 12 s; scanning table 62 %, about 2 min 05 s left",
+        ),
+        (
+            "statement_progress",
+            PROGRESS | {"phase": "waiting", "percent": 0.0, "unit": "transactions", "blockers": [BLOCKER]},
+            "m, line 4: running for 12 s; waiting; waiting for pid 42 (psql from local, for 7 s): LOCK words",
+        ),
+        (
+            "statement_progress",
+            PROGRESS | {"phase": "copying", "done": 25_000_000, "unit": "bytes"},
+            "m, line 4: running for 12 s; copying 24 MB",
+        ),
+        (
+            "statement_progress",
+            PROGRESS | {"relation": "words", "growth_bytes": 2048, "elapsed_seconds": 4200.0},
+            "m, line 4: running for 1 h 10 min; words has grown by 2 kB",
         ),
         ("migration_started", {"migration": "m"}, None),
         ("error", {"message": "m"}, None),
@@ -122,3 +150,75 @@ def test_an_error_is_what_is_wrong_its_code_and_what_to_do() -> None:
         == "michi: It changed. [history.edited]\n       Restore it."
     )
     assert HistoryEdited("It changed.").as_text("michi") == "michi: It changed. [history.edited]"
+
+
+def test_a_query_of_somebody_else_does_not_steer_the_terminal() -> None:
+    blocker = BLOCKER | {"query": "LOCK\033[2J words\a"}
+    text = describe("statement_progress", PROGRESS | {"blockers": [blocker]})
+    assert text is not None
+    assert text.endswith("LOCK [2J words")
+
+
+# Progress comes twice a second; who reads lines is told now and then
+
+
+def test_progress_is_told_once_in_a_while_and_at_once_when_a_blocker_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("michi.report.time.monotonic", lambda: now)
+    throttle = Throttle(5.0)
+    told = []
+    for elapsed, blockers in [(1, []), (3, []), (4, [BLOCKER]), (5, [BLOCKER]), (6, []), (8, []), (11, [])]:
+        now = 100.0 + elapsed
+        if throttle.lets_through(PROGRESS | {"elapsed_seconds": float(elapsed), "blockers": blockers}):
+            told.append(elapsed)
+    assert told == [1, 4, 6, 11]
+
+
+def test_plain_lines_pass_over_what_takes_a_few_seconds() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    emit = emitter(as_json=False, out=out, err=err)
+    emit("statement_progress", **PROGRESS | {"elapsed_seconds": 4.0})
+    assert err.getvalue() == ""
+    emit("statement_progress", **PROGRESS)
+    emit("statement_progress", **PROGRESS | {"elapsed_seconds": 13.0})
+    assert err.getvalue().count("running for") == 1
+
+
+def test_lines_from_two_threads_do_not_mix() -> None:
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            return sum(super(Slow, self).write(char) for char in text)
+
+    out = Slow()
+    emit = emitter(as_json=True, out=out)
+    threads = [threading.Thread(target=lambda: [emit("warning", message="x" * 200) for _ in range(50)]) for _ in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [json.loads(line)["message"] for line in out.getvalue().splitlines()] == ["x" * 200] * 100
+
+
+class Tty(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured, plain = Tty(), Tty()
+    emitter(as_json=False, out=io.StringIO(), err=coloured)("warning", message="m")
+    monkeypatch.setenv("NO_COLOR", "1")
+    emitter(as_json=False, out=io.StringIO(), err=plain)("warning", message="m")
+    assert "\033" in coloured.getvalue()
+    assert plain.getvalue() == "! m\n"
+
+
+def test_only_a_terminal_that_can_is_drawn_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    assert can_draw(Tty())
+    assert not can_draw(io.StringIO())
+    monkeypatch.setenv("TERM", "dumb")
+    assert not can_draw(Tty())
