@@ -43,6 +43,13 @@ test-unit test-db test-michi test-api test-containers: test-%: $(VENV)/dev
 	@echo "== $* =="
 	@$(BIN)/python -m pytest $(RING_$*) $(PYTEST_OPTIONS)
 
+# Every run has its own random numbers, made of the seed and its number: `make chaos SEED=7 RUNS=500 RACES=30`.
+RUNS ?= 500
+RACES ?= 30
+.PHONY: chaos
+chaos: $(VENV)/dev ## Kill deploys at random moments, 500 times, and race 20 at once; SEED= RUNS=
+	@$(BIN)/python -m tests.michi.chaos --runs $(RUNS) --races $(RACES) $(if $(SEED),--seed $(SEED))
+
 # Labels cannot be computed inside a Dockerfile, so what they say comes from the code here, and the build checks it.
 IMAGE_TAG ?= dev
 .PHONY: images
