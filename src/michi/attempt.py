@@ -29,6 +29,7 @@ from michi.watch import Watch
 
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 5.0
+CLEAN = b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; "
 CHANGES_ROLE = re.compile(r"set\s+(?:local\s+|session\s+)?(?:role|session\s+authorization)\b", re.IGNORECASE)
 
 
@@ -102,7 +103,6 @@ class Run:
             phase=self.migration.directives.phase,
         )
         try:
-            self._set_timeouts()
             if self.script.in_transaction and self.previous is None:
                 self._retry_while_locked(self._apply_in_transaction, self._record_undone)
             else:
@@ -120,14 +120,12 @@ class Run:
     def _milliseconds(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
 
-    def _set_timeouts(self) -> None:
-        statement_timeout = f"{math.ceil(self.migration.directives.statement_timeout_seconds * 1000)}ms"
-        self.connection.execute(pgsql.SQL("SET statement_timeout = {}").format(statement_timeout))
-        declared = self.migration.directives.lock_timeout_seconds
-        self._set_lock_timeout(DEFAULT_LOCK_TIMEOUT_SECONDS if declared is None else declared)
-
-    def _set_lock_timeout(self, seconds: float) -> None:
-        self.connection.execute(pgsql.SQL("SET lock_timeout = {}").format(f"{math.ceil(seconds * 1000)}ms"))
+    def _timeouts(self, lock_timeout_seconds: float, *, local: bool = False) -> bytes:
+        """Both timeouts of this migration, in one message to the server."""
+        scope = "LOCAL " if local else ""
+        lock_timeout = math.ceil(lock_timeout_seconds * 1000)
+        statement_timeout = math.ceil(self.migration.directives.statement_timeout_seconds * 1000)
+        return f"SET {scope}lock_timeout = '{lock_timeout}ms'; SET {scope}statement_timeout = '{statement_timeout}ms'".encode()
 
     def _leave_clean_session(self) -> None:
         """What the script SET is gone for the next one, and no transaction stays open. A dead session needs nothing."""
@@ -135,11 +133,12 @@ class Run:
             return
         if self.connection.info.transaction_status != TransactionStatus.IDLE:
             self.connection.execute("ROLLBACK")
-        self.connection.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL")
-        self.connection.execute(session_settings(self.schema))
+        self.connection.execute(CLEAN + session_settings(self.schema))
 
     def _apply_in_transaction(self) -> None:
-        self.connection.execute("BEGIN")
+        declared = self.migration.directives.lock_timeout_seconds
+        patience = DEFAULT_LOCK_TIMEOUT_SECONDS if declared is None else declared
+        self.connection.execute(b"BEGIN; " + self._timeouts(patience, local=True))
         for statement in self.script.statements:
             self._execute(statement)
         self._verify()
@@ -254,7 +253,7 @@ class Run:
     def _run_one(self, statement: Statement, attempt: int, done: int) -> None:
         """A plain statement commits together with its progress; the others cannot, and the catalogue tells of them."""
         if statement.kind == "plain" and not statement.commits:
-            self._set_lock_timeout(self._patience(statement))
+            self.connection.execute(self._timeouts(self._patience(statement)))
             self.connection.execute("BEGIN")
             self._execute(statement)
             self._note_progress(attempt, done)
@@ -323,7 +322,7 @@ class Run:
     def _run_alone(self, statement: Statement) -> None:
         if statement.kind == "concurrent_index":
             self._drop_invalid_index(statement)
-        self._set_lock_timeout(self._patience(statement))
+        self.connection.execute(self._timeouts(self._patience(statement)))
         try:
             self._execute(statement)
         except psycopg.Error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import time
@@ -146,13 +147,15 @@ def open_connection(target: Target) -> Connection:
         raise translate_connection_error(error, target) from None
 
 
-def session_settings(schema: str) -> sql.Composed:
+@functools.cache
+def session_settings(schema: str) -> bytes:
     """Plain SET, because a pooler rejects start-up options. The server ends an orphaned statement within a second."""
-    return sql.SQL(
+    composed = sql.SQL(
         "SET client_connection_check_interval = '1s'; SET idle_in_transaction_session_timeout = 0; "
         "SET lock_timeout = '3s'; SET statement_timeout = 0; SET client_min_messages = warning; "
         "SET search_path = {schema}"
-    ).format(schema=sql.Identifier(schema))
+    )
+    return composed.format(schema=sql.Identifier(schema)).as_bytes(None)
 
 
 def _refuse_transaction_pooler(target: Target, connection: Connection, pid: int) -> None:

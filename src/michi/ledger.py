@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 from collections.abc import Iterable, Mapping
@@ -230,15 +231,7 @@ def insert_attempt(  # noqa: PLR0913 -- the columns of a row, by name
     """Writes one row, in the caller's transaction, and gives its id. `duration_ms` None means that it goes on."""
     directives = migration.directives
     row = connection.execute(
-        sql.SQL(
-            "INSERT INTO {} (migration, checksum, phase, safe_from, started_at, finished_at, duration_ms,"
-            " statements_total, statements_done, verdict, error, host, app_version, app_name)"
-            " VALUES (%(migration)s, %(checksum)s, %(phase)s, %(safe_from)s,"
-            " clock_timestamp() - coalesce(%(duration)s::bigint, 0) * interval '1 ms',"
-            " CASE WHEN %(duration)s::bigint IS NULL THEN NULL ELSE clock_timestamp() END, %(duration)s::bigint,"
-            " %(total)s, %(done)s,"
-            " %(verdict)s, %(error)s::jsonb, %(host)s, %(app_version)s, %(app_name)s) RETURNING id"
-        ).format(table(schema)),
+        _insert(schema),
         {
             "migration": migration.name,
             "checksum": migration.checksum,
@@ -257,6 +250,21 @@ def insert_attempt(  # noqa: PLR0913 -- the columns of a row, by name
     assert row is not None
     assert isinstance(row[0], int)
     return row[0]
+
+
+@functools.cache
+def _insert(schema: str) -> bytes:
+    """Composed once: a deploy of a thousand migrations writes a thousand rows."""
+    composed = sql.SQL(
+        "INSERT INTO {} (migration, checksum, phase, safe_from, started_at, finished_at, duration_ms,"
+        " statements_total, statements_done, verdict, error, host, app_version, app_name)"
+        " VALUES (%(migration)s, %(checksum)s, %(phase)s, %(safe_from)s,"
+        " clock_timestamp() - coalesce(%(duration)s::bigint, 0) * interval '1 ms',"
+        " CASE WHEN %(duration)s::bigint IS NULL THEN NULL ELSE clock_timestamp() END, %(duration)s::bigint,"
+        " %(total)s, %(done)s,"
+        " %(verdict)s, %(error)s::jsonb, %(host)s, %(app_version)s, %(app_name)s) RETURNING id"
+    )
+    return composed.format(table(schema)).as_bytes(None)
 
 
 def update_attempt(
