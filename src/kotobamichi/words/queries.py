@@ -45,7 +45,11 @@ async def list_words(database: Database, query: WordQuery) -> tuple[list[WordIte
             conditions = [*conditions, "(w.created_at, w.id) > (SELECT created_at, id FROM words WHERE id = %(after)s)"]
             offset = 0
         parameters |= {"limit": query.limit, "offset": offset, "after": query.after}
-        rows = await database.fetch_all(f"SELECT {ITEM}, {total} {_from(conditions)} {ORDER}", parameters)
+        # The page is found first, from the index where it can be, and only its own words are read whole.
+        page: LiteralString = f"SELECT w.id {_from(conditions)} {ORDER}"
+        rows = await database.fetch_all(
+            f"SELECT {ITEM}, {total} FROM words w WHERE w.id IN ({page}) ORDER BY w.created_at, w.id", parameters
+        )
     if rows:
         return [WordItem(*row[:-1]) for row in rows], int(rows[0][-1])
     return [], await _count_words(database, query)
