@@ -24,6 +24,7 @@ from michi.events import Emit
 from michi.failure import RETRYABLE, VerificationFailed, describe_failure, failure_error
 from michi.folder import DEFAULT_LOCK_TIMEOUT_SECONDS, Migration
 from michi.ledger import Attempt, Origin
+from michi.options import Options
 from michi.sql import Statement, first_line, runs_in_transaction, split
 from michi.watch import Watch
 
@@ -31,15 +32,6 @@ FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 5.0
 CLEAN = b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; "
 CHANGES_ROLE = re.compile(r"set\s+(?:local\s+|session\s+)?(?:role|session\s+authorization)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Options:
-    """Seconds to wait for the deploy lock and for tables that others hold."""
-
-    lock_timeout_seconds: float = 60.0
-    lock_retry_seconds: float = 60.0
-    allow_out_of_order: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import functools
 import json
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -71,9 +71,8 @@ ORDER BY kind, name
 """
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One row of the ledger: one attempt at one migration."""
+class Attempt(NamedTuple):
+    """One row of the ledger: one attempt at one migration. A tuple, because a deploy makes one of every row."""
 
     id: int
     migration: str
@@ -98,7 +97,7 @@ class Attempt:
             for key in ("started_at", "finished_at")
             for value in (getattr(self, key),)
         }
-        return asdict(self) | times
+        return self._asdict() | times
 
 
 @dataclass(frozen=True)
