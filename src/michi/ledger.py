@@ -227,41 +227,49 @@ def insert_attempt(  # noqa: PLR0913 -- the columns of a row, by name
     duration_ms: int | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> int:
-    """Writes one row, in the caller's transaction, and gives its id. `duration_ms` None means that it goes on."""
-    directives = migration.directives
-    row = connection.execute(
-        _insert(schema),
-        {
-            "migration": migration.name,
-            "checksum": migration.checksum,
-            "phase": directives.phase,
-            "safe_from": directives.safe_from,
-            "duration": duration_ms,
-            "total": total,
-            "done": done,
-            "verdict": verdict,
-            "error": json.dumps(error) if error is not None else None,
-            "host": origin.host,
-            "app_version": origin.app_version,
-            "app_name": origin.app_name,
-        },
-    ).fetchone()
+    """Writes one row, in the caller's transaction, and gives its id. `duration_ms` None means that it goes on.
+
+    The time since the transaction began is added to `duration_ms`.
+    """
+    values = attempt_values(
+        migration, origin, verdict=verdict, total=total, done=done, duration_ms=duration_ms, error=error
+    )
+    row = psycopg.RawCursor(connection).execute(insert_statement(schema), values).fetchone()
     assert row is not None
     assert isinstance(row[0], int)
     return row[0]
 
 
+def attempt_values(
+    migration: Migration,
+    origin: Origin,
+    *,
+    verdict: Verdict,
+    total: int,
+    done: int,
+    duration_ms: int | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> list[str | None]:
+    """What insert_statement takes as `$1`, `$2`, ..., as text."""
+    directives = migration.directives
+    return [
+        migration.name, migration.checksum, directives.phase, directives.safe_from,
+        str(duration_ms) if duration_ms is not None else None, str(total), str(done), verdict,
+        json.dumps(error) if error is not None else None, origin.host, origin.app_version, origin.app_name,
+    ]  # fmt: skip
+
+
 @functools.cache
-def _insert(schema: str) -> bytes:
+def insert_statement(schema: str) -> bytes:
     """Composed once: a deploy of a thousand migrations writes a thousand rows."""
     composed = sql.SQL(
         "INSERT INTO {} (migration, checksum, phase, safe_from, started_at, finished_at, duration_ms,"
         " statements_total, statements_done, verdict, error, host, app_version, app_name)"
-        " VALUES (%(migration)s, %(checksum)s, %(phase)s, %(safe_from)s,"
-        " clock_timestamp() - coalesce(%(duration)s::bigint, 0) * interval '1 ms',"
-        " CASE WHEN %(duration)s::bigint IS NULL THEN NULL ELSE clock_timestamp() END, %(duration)s::bigint,"
-        " %(total)s, %(done)s,"
-        " %(verdict)s, %(error)s::jsonb, %(host)s, %(app_version)s, %(app_name)s) RETURNING id"
+        " SELECT $1::text, $2::text, $3::text, $4::text, now() - coalesce(earlier, 0) * interval '1 ms',"
+        " CASE WHEN earlier IS NOT NULL THEN clock_timestamp() END,"
+        " earlier + round(1000 * extract(epoch FROM clock_timestamp() - now())),"
+        " $6::integer, $7::integer, $8::text, $9::jsonb, $10::text, $11::text, $12::text"
+        " FROM (SELECT $5::bigint AS earlier) given RETURNING id"
     )
     return composed.format(table(schema)).as_bytes(None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +28,10 @@ LINE_COMMENT = re.compile(r"--[^\n]*\n?")
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a script. `line` counts from 1; `schema` and `index_name` belong to a concurrent index."""
+    """One statement of a script. `line` counts from 1; `schema` and `index_name` belong to a concurrent index.
+
+    `parsed` is False where the script has a syntax error: then it may be less, or more, than one statement.
+    """
 
     text: str
     line: int
@@ -37,6 +40,7 @@ class Statement:
     index_name: str | None = None
     repeatable: bool = False
     commits: bool = False
+    parsed: bool = True
 
 
 def split(script: str, path: Path) -> list[Statement]:
@@ -47,13 +51,15 @@ def split(script: str, path: Path) -> list[Statement]:
     """
     statements = []
     line, counted = 1, 0
-    for start, end in _slices(script, path):
+    slices, parsed = _slices(script, path)
+    for start, end in slices:
         start += leading_blank(script[start:end])  # noqa: PLW2901
         if start >= end:
             continue
         line += script.count("\n", counted, start)
         counted = start
-        statements.append(_classify(script[start:end].rstrip(), line, path))
+        statement = _classify(script[start:end].rstrip(), line, path)
+        statements.append(statement if parsed else replace(statement, parsed=False))
     return statements
 
 
@@ -91,20 +97,22 @@ def _in_ascii(script: str) -> str:
     return BEYOND_ASCII.sub("x", script)
 
 
-def _slices(script: str, path: Path) -> list[tuple[int, int]]:
+def _slices(script: str, path: Path) -> tuple[list[tuple[int, int]], bool]:
+    """Where each statement begins and ends, and whether PostgreSQL's parser said so: it cannot where there is a syntax error."""
     from pglast import parser  # noqa: PLC0415 -- 20 ms that a no-op deploy need not spend
 
     if leading_blank(script) >= len(script):
-        return []
+        return [], True
     script = _in_ascii(script)
     try:
-        return [(item.start, item.stop) for item in parser.split(script, with_parser=True, only_slices=True)]
+        return [(item.start, item.stop) for item in parser.split(script, with_parser=True, only_slices=True)], True
     except parser.ParseError as error:
         _refuse_psql(script, error, path)
     try:
-        return _slices_between_semicolons([(token.name, token.start) for token in parser.scan(script)], len(script))
+        tokens = [(token.name, token.start) for token in parser.scan(script)]
+        return _slices_between_semicolons(tokens, len(script)), False
     except parser.ParseError:  # not even tokens, as in an unterminated string: the server shall name the place
-        return [(0, len(script))]
+        return [(0, len(script))], False
 
 
 def _slices_between_semicolons(tokens: list[tuple[str, int]], length: int) -> list[tuple[int, int]]:
