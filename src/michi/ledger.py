@@ -265,11 +265,10 @@ def insert_statement(schema: str) -> bytes:
     composed = sql.SQL(
         "INSERT INTO {} (migration, checksum, phase, safe_from, started_at, finished_at, duration_ms,"
         " statements_total, statements_done, verdict, error, host, app_version, app_name)"
-        " SELECT $1::text, $2::text, $3::text, $4::text, now() - coalesce(earlier, 0) * interval '1 ms',"
-        " CASE WHEN earlier IS NOT NULL THEN clock_timestamp() END,"
-        " earlier + round(1000 * extract(epoch FROM clock_timestamp() - now())),"
-        " $6::integer, $7::integer, $8::text, $9::jsonb, $10::text, $11::text, $12::text"
-        " FROM (SELECT $5::bigint AS earlier) given RETURNING id"
+        " VALUES ($1, $2, $3, $4, now() - coalesce($5::bigint, 0) * interval '1 ms',"
+        " CASE WHEN $5::bigint IS NOT NULL THEN clock_timestamp() END,"
+        " $5::bigint + round(1000 * extract(epoch FROM clock_timestamp() - now())),"
+        " $6, $7, $8, $9::jsonb, $10, $11, $12) RETURNING id"
     )
     return composed.format(table(schema)).as_bytes(None)
 
