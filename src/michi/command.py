@@ -148,7 +148,9 @@ def _run(commands: Commands, arguments: Sequence[str]) -> int:
 
 
 def complain(error: MichiError, name: str, *, as_json: bool) -> None:
-    """Tells an error to people, and as an event too where JSON is asked for."""
+    """Tells an error to people, and as an event too where JSON is asked for: then people have been told nothing before."""
+    if as_json:
+        error.brief = ""
     print(error.as_text(name), file=sys.stderr)
     if as_json:
         from michi.report import emitter  # noqa: PLC0415 -- only here
