@@ -7,9 +7,13 @@ what it has said is written, its connections are closed, and the system takes ba
 
 import gc
 import os
+import signal
 import sys
 
 gc.disable()
+# Ctrl-C while importing ends the process at once and in silence; whoever runs a command catches it (see command.py).
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from typing import NoReturn  # noqa: E402
 

@@ -122,6 +122,8 @@ class Commands:
 def main(commands: Commands) -> NoReturn:
     """Runs a program from the process's arguments and leaves with its exit code; no traceback reaches a person."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(_run(commands, sys.argv[1:]))
 
 
