@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql as pgsql
 from psycopg.pq import TransactionStatus
-from psycopg.pq.abc import PGresult
 
-from michi import ledger, pipeline
+from michi import indexes, ledger, pipeline
 from michi.database import Server, session_settings
 from michi.errors import MichiError, StatementInDoubt
 from michi.events import Emit
@@ -138,8 +136,10 @@ class Run:
         """What the script SET is gone for the next one, and no transaction stays open. A dead session needs nothing."""
         if self.clean or self.connection.closed or self.connection.broken:
             return
-        if self.connection.info.transaction_status != TransactionStatus.IDLE:
-            self.connection.execute("ROLLBACK")
+        if self.connection.info.transaction_status == TransactionStatus.ACTIVE:
+            self.connection.close()  # a signal came between a statement and its answer
+            return
+        self._rollback()
         self.connection.execute(CLEAN + session_settings(self.schema))
 
     def _apply_in_transaction(self) -> None:
@@ -153,30 +153,29 @@ class Run:
         else:
             self._send_one_by_one(before, after)
         self.current = None
-        pipeline.commit(self.connection, CLEAN + session_settings(self.schema))
-        self.clean = True
+        self.clean = pipeline.commit(self.connection, CLEAN + session_settings(self.schema))
 
     def _send_together(self, before: tuple[str, ...], after: tuple[str, ...]) -> None:
         """All but the COMMIT, which waits for the answers: whoever is killed before it was sent has done nothing."""
-        statements = (*self.script.statements, *self.script.verification)
-        texts = [*before, *(statement.text for statement in statements), *after]
+        script = self.script
+        watched = [(statement, self.up_sql) for statement in script.statements]
+        watched += [(statement, self.verify_sql) for statement in script.verification]
+        texts = [*before, *(statement.text for statement, _ in watched), *after]
         messages = [Message(text.encode()) for text in texts]
         messages.append(Message(ledger.insert_statement(self.schema), self._applied()))
-        results = self._watch_together(messages, {len(before) + number: each for number, each in enumerate(statements)})
-        first = len(before) + len(self.script.statements)
-        for statement, result in zip(self.script.verification, results[first:], strict=False):
-            self._require(pipeline.is_true(result), statement)
 
-    def _watch_together(self, messages: list[Message], statements: dict[int, Statement]) -> list[PGresult]:
         def begin(number: int) -> None:
             self._end_watch()
-            if (statement := statements.get(number)) is not None:
-                self._begin_watch(statement)
+            if 0 <= number - len(before) < len(watched):
+                self._begin_watch(*watched[number - len(before)])
 
         try:
-            return pipeline.send_together(self.connection, messages, begin)
+            results = pipeline.send_together(self.connection, messages, begin)
         finally:
             self._end_watch()
+        answers = results[len(before) + len(script.statements) :]
+        for statement, result in zip(script.verification, answers, strict=False):
+            self._require(pipeline.is_true(result), statement)
 
     def _send_one_by_one(self, before: tuple[str, ...], after: tuple[str, ...]) -> None:
         self.connection.execute("; ".join(before).encode())
@@ -204,16 +203,22 @@ class Run:
         concurrent = statement.kind in {"concurrent_index", "concurrent_drop"}
         return declared if declared is not None else 0.0 if concurrent else DEFAULT_LOCK_TIMEOUT_SECONDS
 
-    def _execute(self, statement: Statement) -> psycopg.Cursor[tuple[object, ...]]:
-        self._begin_watch(statement)
+    def _execute(self, statement: Statement) -> None:
+        self._execute_watched(statement, self.up_sql)
+
+    def _execute_watched(
+        self, statement: Statement, file: Path, query: bytes | None = None
+    ) -> psycopg.Cursor[tuple[object, ...]]:
+        """Runs the statement, or in its name the query that was made of it."""
+        self._begin_watch(statement, file)
         try:
-            return self.connection.execute(statement.text.encode())
+            return self.connection.execute(statement.text.encode() if query is None else query)
         finally:
             self._end_watch()
 
-    def _begin_watch(self, statement: Statement) -> None:
+    def _begin_watch(self, statement: Statement, file: Path) -> None:
         self.current = statement
-        self.watch.begin(self.migration.name, self._file(), statement, self._patience(statement))
+        self.watch.begin(self.migration.name, file, statement, self._patience(statement))
 
     def _end_watch(self) -> None:
         self.blockers, blocked_seconds = self.watch.end()
@@ -221,7 +226,7 @@ class Run:
 
     def _verify(self) -> None:
         for statement in self.script.verification:
-            rows = self._execute(statement).fetchall()
+            rows = self._execute_watched(statement, self.verify_sql).fetchall()
             self._require(bool(rows) and all(value is True for row in rows for value in row), statement)
 
     def _require(self, answer: bool, statement: Statement) -> None:
@@ -348,9 +353,9 @@ class Run:
         if (statement.kind == "plain" and not statement.commits) or statement.repeatable:
             return False  # a plain one commits together with its ledger row; a repeatable one is simply run again
         if statement.kind == "concurrent_index":
-            return self._index_validity(statement) is True
+            return indexes.validity(self.connection, self.schema, statement) is True
         if statement.kind == "concurrent_drop":
-            return self._index_validity(statement) is None
+            return indexes.validity(self.connection, self.schema, statement) is None
         raise StatementInDoubt(
             f"{self.migration.name} was interrupted at line {statement.line}, and michi cannot see whether this took"
             f" effect: {first_line(statement.text)}",
@@ -358,15 +363,6 @@ class Run:
             migration=self.migration.name,
             line=statement.line,
         )
-
-    def _index_validity(self, statement: Statement) -> bool | None:
-        """True for a valid index, False for what a killed build left behind, None for none."""
-        row = self.connection.execute(
-            "SELECT i.indisvalid AND i.indisready FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-            " WHERE c.relname = %(name)s AND c.relnamespace = to_regnamespace(quote_ident(%(schema)s))",
-            {"name": statement.index_name, "schema": statement.schema or self.schema},
-        ).fetchone()
-        return bool(row[0]) if row else None
 
     def _run_alone(self, statement: Statement) -> None:
         if statement.kind == "concurrent_index":
@@ -380,11 +376,8 @@ class Run:
             raise
 
     def _drop_invalid_index(self, statement: Statement) -> None:
-        if self._index_validity(statement) is not False:
-            return
-        name = pgsql.Identifier(statement.schema or self.schema, statement.index_name or "")
-        self.connection.execute(pgsql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(name))
-        self.emit("index_dropped", migration=self.migration.name, index=statement.index_name)
+        if indexes.drop_if_invalid(self.connection, self.schema, statement):
+            self.emit("index_dropped", migration=self.migration.name, index=statement.index_name)
 
     # What went wrong
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from psycopg import errors, generators, waiting
 from psycopg.abc import PQGen
-from psycopg.pq import ExecStatus, PipelineStatus
+from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from michi.database import Connection
@@ -118,12 +118,19 @@ class Conversation:
         return False
 
 
-def commit(connection: Connection, then: bytes) -> None:
-    """COMMIT and, in the same message, what comes after it. An error of the COMMIT is raised, an error after it is not told."""
-    connection.pgconn.send_query(b"COMMIT; " + then)
-    committed, *_ = connection.wait(generators.execute(connection.pgconn))
+def commit(connection: Connection, then: bytes) -> bool:
+    """COMMIT and, in the same message, what comes after it. Raises the error of the COMMIT; False where only the rest failed."""
+    pgconn = connection.pgconn
+    try:
+        pgconn.send_query(b"COMMIT; " + then)
+        committed, *rest = connection.wait(generators.execute(pgconn))
+    except BaseException:
+        if pgconn.transaction_status == TransactionStatus.ACTIVE:
+            pgconn.finish()
+        raise
     if committed.status in FAILED:
         raise errors.error_from_result(committed)
+    return not any(result.status in FAILED for result in rest)
 
 
 def is_true(result: PGresult) -> bool:

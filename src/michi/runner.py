@@ -41,13 +41,16 @@ def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emi
                 standing = compare(folder, Ledger(True))
             else:
                 ledger.check_writable(server.connection, server.target.schema)
-            if standing.pending:
-                _apply(server, standing, origin, options, emit)
+            from michi.attempt import read_script  # noqa: PLC0415 -- what a no-op deploy does not import costs it nothing
+
+            scripts = [read_script(migration) for migration in standing.pending]
+            if scripts:
+                _apply(server, scripts, standing, origin, options, emit)
     except psycopg.OperationalError as error:
         if server.connection.broken or server.connection.closed:
             raise connection_lost(error, server) from None
         raise
-    _finish(standing, len(standing.pending), emit)
+    _finish(standing, len(scripts), emit)
     return standing
 
 
@@ -95,12 +98,12 @@ def _finish(standing: Standing, applied: int, emit: Emit) -> None:
     )
 
 
-def _apply(server: Server, standing: Standing, origin: Origin, options: Options, emit: Emit) -> None:
-    """Every script is read and split before the first one runs."""
-    from michi.attempt import Run, read_script  # noqa: PLC0415 -- what a no-op deploy does not import costs it nothing
+def _apply(
+    server: Server, scripts: list[Script], standing: Standing, origin: Origin, options: Options, emit: Emit
+) -> None:
+    from michi.attempt import Run  # noqa: PLC0415 -- see deploy
     from michi.watch import Watch  # noqa: PLC0415
 
-    scripts: list[Script] = [read_script(migration) for migration in standing.pending]
     emit("plan", pending=[script.migration.name for script in scripts], head=standing.head)
     with Watch(server, emit) as watch:
         for script in scripts:
