@@ -125,12 +125,9 @@ class Run:
 
     def _timeouts(self, lock_timeout_seconds: float, scope: str = "") -> tuple[str, str]:
         """The statements that set both timeouts of this migration."""
-        lock_timeout = math.ceil(lock_timeout_seconds * 1000)
+        lock_timeout = f"SET {scope}lock_timeout = '{math.ceil(lock_timeout_seconds * 1000)}ms'"
         statement_timeout = math.ceil(self.migration.directives.statement_timeout_seconds * 1000)
-        return (
-            f"SET {scope}lock_timeout = '{lock_timeout}ms'",
-            f"SET {scope}statement_timeout = '{statement_timeout}ms'",
-        )
+        return lock_timeout, f"SET {scope}statement_timeout = '{statement_timeout}ms'"
 
     def _leave_clean_session(self) -> None:
         """What the script SET is gone for the next one, and no transaction stays open. A dead session needs nothing."""
