@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.support.forwarder import forwarding
-from tests.support.operator import Operator, finish, holding
+from tests.support.operator import Operator, finish, holding, kill, wait_until
 
 ONE, TWO = "20260101000000_one", "20260102000000_two"
 TABLE = (
@@ -120,6 +120,26 @@ def test_a_later_statement_that_is_blocked_names_who_blocks_it(operator: Operato
     facts = answer.error["details"]["error"]
     assert facts["line"] == 4
     assert facts["blockers"][0]["application"] == "bystander"
+
+
+def test_d22_killed_while_its_statements_run_nothing_is_committed_afterwards(operator: Operator) -> None:
+    """A server that does not look whether the client is still there goes on with what it was sent, and undoes it at the end."""
+    operator.write(
+        ONE,
+        "SET LOCAL client_connection_check_interval = 0;\nCREATE TABLE one (id int);\n"
+        "SELECT pg_advisory_xact_lock(4711);\nCREATE TABLE two (id int);",
+    )
+    operator.sum()
+    with holding(operator, "SELECT pg_advisory_xact_lock(4711)"):
+        process = operator.start("deploy")
+        operator.wait_for_session("%4711%")
+        kill(process)
+    wait_until(lambda: not operator.sessions("%"), "the end of the session")
+    wait_until(lambda: operator.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)], "no lock")
+    assert not operator.exists("one")
+    assert operator.ledger() == []
+    assert operator.deploy().exit_code == 0
+    assert operator.exists("two")
 
 
 def test_d30_a_signal_at_any_moment_leaves_whole_migrations_and_no_lock(operator: Operator) -> None:
