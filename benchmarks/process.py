@@ -72,11 +72,16 @@ def peak_memory_mib(command: Sequence[str], env: Mapping[str, str], cwd: Path, s
 
 
 def hyperfine(
-    command: Sequence[str], runs: int, env: Mapping[str, str], cwd: Path, prepare: Sequence[str] | None = None
+    command: Sequence[str],
+    runs: int,
+    env: Mapping[str, str],
+    cwd: Path,
+    prepare: Sequence[str] | None = None,
+    warmup: int = 1,
 ) -> dict[str, Any]:
     """Wall times of the command, in seconds, one a run; before each, untimed, `prepare`."""
     with tempfile.NamedTemporaryFile("r", prefix="kotobamichi-hyperfine-", suffix=".json") as report:
-        options = ["--runs", str(runs), "--warmup", "1", "--export-json", report.name, "--style", "none", "-N"]
+        options = ["--runs", str(runs), "--warmup", str(warmup), "--export-json", report.name, "--style", "none", "-N"]
         if prepare:
             options += ["--prepare", shlex.join(prepare)]
         run([require("hyperfine"), *options, shlex.join(command)], 600, env, cwd)

@@ -18,19 +18,22 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.http import words
 from benchmarks.migrate import deploy
-from benchmarks.process import LEFT_OUT, BenchmarkFailed
+from benchmarks.plot.drawing import draw
+from benchmarks.process import LEFT_OUT, ROOT, BenchmarkFailed
 from benchmarks.start import first_start
 
 RESULTS = Path(__file__).parent / "results"
+IMAGES = ROOT / "docs" / "images"
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """`measure` takes whether to be quick."""
+    """`measure` takes whether to be quick. `plot` describes what is drawn into docs/images, if anything is."""
 
     title: str
     measure: Callable[[bool], dict[str, Any]]
     show: Callable[[dict[str, Any]], str]
+    plot: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
 BENCHMARKS = {
@@ -41,8 +44,9 @@ BENCHMARKS = {
     ),
     "migrate": Benchmark(
         "michi deploy against psql, Alembic, Django, dbmate",
-        lambda quick: deploy.measure([1, 200], 1, 5) if quick else deploy.measure([1, 200, 1000], 3, 10),
+        lambda quick: deploy.measure(deploy.QUICK, deploy.QUICK_PAIRS) if quick else deploy.measure(deploy.FULL, deploy.FULL_PAIRS),
         deploy.show,
+        deploy.plot,
     ),
     "start": Benchmark(
         "kotobamichi up", lambda quick: first_start.measure(1 if quick else 7), first_start.show
@@ -63,6 +67,7 @@ def main() -> int:
         for name in options.names:
             report["results"][name] = _run(BENCHMARKS[name], options.quick)
             _keep(report, file)
+            _draw(name, report["results"][name], RESULTS if options.quick else IMAGES)
     except BenchmarkFailed as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -79,6 +84,13 @@ def _run(benchmark: Benchmark, quick: bool) -> dict[str, Any]:
     print(benchmark.show(result))
     print(f"\n({time.monotonic() - began:.0f} s)", flush=True)
     return result
+
+
+def _draw(name: str, result: dict[str, Any], folder: Path) -> None:
+    if (describe := BENCHMARKS[name].plot) is not None:
+        file = folder / f"{name}.svg"
+        draw(describe(result), file)
+        print(f"Plot: {file.relative_to(ROOT)}", flush=True)
 
 
 def _keep(report: dict[str, Any], file: Path) -> None:

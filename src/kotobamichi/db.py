@@ -13,7 +13,7 @@ from psycopg.types.string import TextLoader
 from psycopg_pool import AsyncConnectionPool
 
 from kotobamichi.pipeline import Pipeline, Row, Statement
-from michi.database import translate_connection_error
+from michi.refusals import translate_connection_error
 from michi.settings import Target
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]

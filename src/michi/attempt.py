@@ -14,32 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql as pgsql
 from psycopg.pq import TransactionStatus
 
-from michi import ledger
+from michi import indexes, ledger, pipeline
 from michi.database import Server, session_settings
 from michi.errors import MichiError, StatementInDoubt
 from michi.events import Emit
 from michi.failure import RETRYABLE, VerificationFailed, describe_failure, failure_error
 from michi.folder import DEFAULT_LOCK_TIMEOUT_SECONDS, Migration
 from michi.ledger import Attempt, Origin
+from michi.options import Options
+from michi.pipeline import Message
 from michi.sql import Statement, first_line, runs_in_transaction, split
 from michi.watch import Watch
 
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 5.0
-CLEAN = b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; "
+RESET_ROLE = ("RESET SESSION AUTHORIZATION", "RESET ROLE")
+CLEAN = f"{'; '.join(RESET_ROLE)}; RESET ALL; ".encode()
+PARAMETER = re.compile(r"\$\d")
 CHANGES_ROLE = re.compile(r"set\s+(?:local\s+|session\s+)?(?:role|session\s+authorization)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Options:
-    """Seconds to wait for the deploy lock and for tables that others hold."""
-
-    lock_timeout_seconds: float = 60.0
-    lock_retry_seconds: float = 60.0
-    allow_out_of_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,14 @@ class Script:
     statements: tuple[Statement, ...]
     verification: tuple[Statement, ...]
     in_transaction: bool
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether its statements may be sent together. That takes a protocol in which each message is one statement, and `$1` is a
+        parameter: what may be more than one, or holds a `$1`, is sent as psql would send it.
+        """
+        statements = (*self.statements, *self.verification)
+        return all(statement.parsed and not PARAMETER.search(statement.text) for statement in statements)
 
 
 def read_script(migration: Migration) -> Script:
@@ -93,6 +95,7 @@ class Run:
         self.verify_sql = self.migration.path / "verify.sql"
         self.started = time.monotonic()
         self.current: Statement | None = None
+        self.clean = False
 
     def apply(self) -> None:
         """Raises MigrationFailed, TableLocked, StatementInDoubt, or psycopg.OperationalError when the session dies."""
@@ -120,37 +123,72 @@ class Run:
     def _milliseconds(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
 
-    def _timeouts(self, lock_timeout_seconds: float, *, local: bool = False) -> bytes:
-        """Both timeouts of this migration, in one message to the server."""
-        scope = "LOCAL " if local else ""
-        lock_timeout = math.ceil(lock_timeout_seconds * 1000)
+    def _timeouts(self, lock_timeout_seconds: float, scope: str = "") -> tuple[str, str]:
+        """The statements that set both timeouts of this migration."""
+        lock_timeout = f"SET {scope}lock_timeout = '{math.ceil(lock_timeout_seconds * 1000)}ms'"
         statement_timeout = math.ceil(self.migration.directives.statement_timeout_seconds * 1000)
-        return f"SET {scope}lock_timeout = '{lock_timeout}ms'; SET {scope}statement_timeout = '{statement_timeout}ms'".encode()
+        return lock_timeout, f"SET {scope}statement_timeout = '{statement_timeout}ms'"
 
     def _leave_clean_session(self) -> None:
         """What the script SET is gone for the next one, and no transaction stays open. A dead session needs nothing."""
-        if self.connection.closed or self.connection.broken:
+        if self.clean or self.connection.closed or self.connection.broken:
             return
-        if self.connection.info.transaction_status != TransactionStatus.IDLE:
-            self.connection.execute("ROLLBACK")
+        if self.connection.info.transaction_status == TransactionStatus.ACTIVE:
+            self.connection.close()  # a signal came between a statement and its answer
+            return
+        self._rollback()
         self.connection.execute(CLEAN + session_settings(self.schema))
 
     def _apply_in_transaction(self) -> None:
         declared = self.migration.directives.lock_timeout_seconds
         patience = DEFAULT_LOCK_TIMEOUT_SECONDS if declared is None else declared
-        self.connection.execute(b"BEGIN; " + self._timeouts(patience, local=True))
+        before = ("BEGIN", *self._timeouts(patience, "LOCAL "))
+        changes_role = any(CHANGES_ROLE.match(statement.text) for statement in self.script.statements)
+        after = RESET_ROLE if changes_role else ()
+        if self.script.pipelined:
+            self._send_together(before, after)
+        else:
+            self._send_one_by_one(before, after)
+        self.current = None
+        self.clean = pipeline.commit(self.connection, CLEAN + session_settings(self.schema))
+
+    def _send_together(self, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        """All but the COMMIT, which waits for the answers: whoever is killed before it was sent has done nothing."""
+        script = self.script
+        watched = [(statement, self.up_sql) for statement in script.statements]
+        watched += [(statement, self.verify_sql) for statement in script.verification]
+        texts = [*before, *(statement.text for statement, _ in watched), *after]
+        messages = [Message(text.encode()) for text in texts]
+        messages.append(Message(ledger.insert_statement(self.schema), self._applied()))
+
+        def begin(number: int) -> None:
+            self._end_watch()
+            if 0 <= number - len(before) < len(watched):
+                self._begin_watch(*watched[number - len(before)])
+
+        try:
+            results = pipeline.send_together(self.connection, messages, begin)
+        finally:
+            self._end_watch()
+        answers = results[len(before) + len(script.statements) :]
+        for statement, result in zip(script.verification, answers, strict=False):
+            self._require(pipeline.is_true(result), statement)
+
+    def _send_one_by_one(self, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        self.connection.execute("; ".join(before).encode())
         for statement in self.script.statements:
             self._execute(statement)
         self._verify()
-        if any(CHANGES_ROLE.match(statement.text) for statement in self.script.statements):
-            self.connection.execute("RESET SESSION AUTHORIZATION; RESET ROLE")
+        if after:
+            self.connection.execute("; ".join(after).encode())
+        psycopg.RawCursor(self.connection).execute(ledger.insert_statement(self.schema), self._applied())
+
+    def _applied(self) -> list[str | None]:
+        """The ledger's row of a success. The time since BEGIN is added by the server."""
         total = len(self.script.statements)
-        ledger.insert_attempt(
-            self.connection, self.schema, self.migration, self.origin,
-            verdict="applied", total=total, done=total, duration_ms=self._milliseconds(),
-        )  # fmt: skip
-        self.current = None
-        self.connection.execute("COMMIT")
+        return ledger.attempt_values(
+            self.migration, self.origin, verdict="applied", total=total, done=total, duration_ms=self._milliseconds()
+        )
 
     def _patience(self, statement: Statement) -> float:
         """How long a statement may wait for others, in seconds; 0 is for ever.
@@ -165,20 +203,33 @@ class Run:
     def _execute(self, statement: Statement) -> None:
         self._execute_watched(statement, self.up_sql)
 
-    def _execute_watched(self, statement: Statement, file: Path) -> psycopg.Cursor[tuple[object, ...]]:
+    def _execute_watched(
+        self, statement: Statement, file: Path, query: bytes | None = None
+    ) -> psycopg.Cursor[tuple[object, ...]]:
+        """Runs the statement, or in its name the query that was made of it."""
+        self._begin_watch(statement, file)
+        try:
+            return self.connection.execute(statement.text.encode() if query is None else query)
+        finally:
+            self._end_watch()
+
+    def _begin_watch(self, statement: Statement, file: Path) -> None:
         self.current = statement
         self.watch.begin(self.migration.name, file, statement, self._patience(statement))
-        try:
-            return self.connection.execute(statement.text.encode())
-        finally:
-            self.blockers, blocked_seconds = self.watch.end()
-            self.lock_wait_seconds += blocked_seconds
+
+    def _end_watch(self) -> None:
+        self.blockers, blocked_seconds = self.watch.end()
+        self.lock_wait_seconds += blocked_seconds
 
     def _verify(self) -> None:
         for statement in self.script.verification:
             rows = self._execute_watched(statement, self.verify_sql).fetchall()
-            if not rows or not all(value is True for row in rows for value in row):
-                raise VerificationFailed(f"not true: {first_line(statement.text)}")
+            self._require(bool(rows) and all(value is True for row in rows for value in row), statement)
+
+    def _require(self, answer: bool, statement: Statement) -> None:
+        if not answer:
+            self.current = statement
+            raise VerificationFailed(f"not true: {first_line(statement.text)}")
 
     def _retry_while_locked(self, work: Callable[[], None], record: Callable[[dict[str, Any]], bool]) -> None:
         """Tries again, with backoff and jitter, while another session holds a table; `record` notes a final failure."""
@@ -216,7 +267,7 @@ class Run:
             self.connection.execute("ROLLBACK")
 
     def _record_undone(self, error: dict[str, Any]) -> bool:
-        self.connection.execute("RESET SESSION AUTHORIZATION; RESET ROLE")
+        self.connection.execute("; ".join(RESET_ROLE).encode())
         ledger.insert_attempt(
             self.connection, self.schema, self.migration, self.origin,
             verdict="undone", total=len(self.script.statements), done=0, duration_ms=self._milliseconds(), error=error,
@@ -253,7 +304,7 @@ class Run:
     def _run_one(self, statement: Statement, attempt: int, done: int) -> None:
         """A plain statement commits together with its progress; the others cannot, and the catalogue tells of them."""
         if statement.kind == "plain" and not statement.commits:
-            self.connection.execute(self._timeouts(self._patience(statement)))
+            self.connection.execute("; ".join(self._timeouts(self._patience(statement))).encode())
             self.connection.execute("BEGIN")
             self._execute(statement)
             self._note_progress(attempt, done)
@@ -299,9 +350,9 @@ class Run:
         if (statement.kind == "plain" and not statement.commits) or statement.repeatable:
             return False  # a plain one commits together with its ledger row; a repeatable one is simply run again
         if statement.kind == "concurrent_index":
-            return self._index_validity(statement) is True
+            return indexes.validity(self.connection, self.schema, statement) is True
         if statement.kind == "concurrent_drop":
-            return self._index_validity(statement) is None
+            return indexes.validity(self.connection, self.schema, statement) is None
         raise StatementInDoubt(
             f"{self.migration.name} was interrupted at line {statement.line}, and michi cannot see whether this took"
             f" effect: {first_line(statement.text)}",
@@ -310,19 +361,10 @@ class Run:
             line=statement.line,
         )
 
-    def _index_validity(self, statement: Statement) -> bool | None:
-        """True for a valid index, False for what a killed build left behind, None for none."""
-        row = self.connection.execute(
-            "SELECT i.indisvalid AND i.indisready FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-            " WHERE c.relname = %(name)s AND c.relnamespace = to_regnamespace(quote_ident(%(schema)s))",
-            {"name": statement.index_name, "schema": statement.schema or self.schema},
-        ).fetchone()
-        return bool(row[0]) if row else None
-
     def _run_alone(self, statement: Statement) -> None:
         if statement.kind == "concurrent_index":
             self._drop_invalid_index(statement)
-        self.connection.execute(self._timeouts(self._patience(statement)))
+        self.connection.execute("; ".join(self._timeouts(self._patience(statement))).encode())
         try:
             self._execute(statement)
         except psycopg.Error:
@@ -331,11 +373,8 @@ class Run:
             raise
 
     def _drop_invalid_index(self, statement: Statement) -> None:
-        if self._index_validity(statement) is not False:
-            return
-        name = pgsql.Identifier(statement.schema or self.schema, statement.index_name or "")
-        self.connection.execute(pgsql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(name))
-        self.emit("index_dropped", migration=self.migration.name, index=statement.index_name)
+        if indexes.drop_if_invalid(self.connection, self.schema, statement):
+            self.emit("index_dropped", migration=self.migration.name, index=statement.index_name)
 
     # What went wrong
 

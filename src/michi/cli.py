@@ -57,9 +57,9 @@ def deploy(arguments: Arguments) -> None:
 
 
 def _deploy(arguments: Arguments, emit: Emit) -> None:
-    from michi.attempt import Options
     from michi.database import connect
     from michi.ledger import Origin
+    from michi.options import Options
     from michi.runner import deploy as run
 
     options = Options(

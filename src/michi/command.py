@@ -47,50 +47,83 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[:1].upper()}{message[1:].rstrip('.')}.", f"See `{self.prog} --help`.")
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A verb as it was registered."""
+
+    function: Verb
+    options: tuple[Option, ...]
+
+    @property
+    def help(self) -> str:
+        return (self.function.__doc__ or "").strip()
+
+    def fill(self, parser: argparse.ArgumentParser) -> None:
+        for item in self.options:
+            parser.add_argument(*item.names, **item.settings)
+        parser.set_defaults(call=self.function)
+
+
 class Commands:
     """A program with verbs: each is a function whose docstring is its help and which returns its exit code, None for 0."""
 
     def __init__(self, program: str, description: str, version: str) -> None:
         self.program = program
-        self.parser = Parser(prog=program, description=description)
-        self.parser.add_argument("--version", action="version", version=f"{program} {version}")
-        self.verbs = self.parser.add_subparsers(title="commands", metavar="COMMAND")
-        self.groups: dict[str, Subparsers] = {}
+        self.description = description
+        self.version = version
+        self.entries: dict[str, Entry] = {}
 
     def verb(self, name: str, *options: Option) -> Callable[[Verb], Verb]:
         """Registers a function as `program name`, or `program group name` for a name of two words."""
 
         def register(function: Verb) -> Verb:
-            *group, last = name.split()
-            verbs = self._group(group[0]) if group else self.verbs
-            text = (function.__doc__ or "").strip()
-            parser = verbs.add_parser(last, help=text.split("\n")[0].rstrip("."), description=text)
-            for item in options:
-                parser.add_argument(*item.names, **item.settings)
-            parser.set_defaults(call=function)
+            self.entries[name] = Entry(function, options)
             return function
 
         return register
 
-    def _group(self, name: str) -> Subparsers:
-        if name not in self.groups:
-            parser = self.verbs.add_parser(name, help=f"see `{self.program} {name} --help`")
-            parser.set_defaults(help_of=parser)
-            self.groups[name] = parser.add_subparsers(title="commands", metavar="COMMAND")
-        return self.groups[name]
-
     def call(self, arguments: Sequence[str]) -> int:
-        parsed = self.parser.parse_args(arguments)
+        parser, rest = self._parser_for(arguments)
+        parsed = parser.parse_args(rest)
         function: Verb | None = getattr(parsed, "call", None)
         if function is None:
-            getattr(parsed, "help_of", self.parser).print_help()
+            getattr(parsed, "help_of", parser).print_help()
             return 0 if not arguments else UsageError.exit_code
         return function(parsed) or 0
+
+    def _parser_for(self, arguments: Sequence[str]) -> tuple[Parser, Sequence[str]]:
+        """The parser of the verb that is called, alone: a deploy need not pay for the options of all the others."""
+        for words in (1, 2):
+            name = " ".join(arguments[:words])
+            if (entry := self.entries.get(name)) is not None:
+                parser = Parser(prog=f"{self.program} {name}", description=entry.help)
+                entry.fill(parser)
+                return parser, arguments[words:]
+        return self._parser(), arguments
+
+    def _parser(self) -> Parser:
+        """The parser of the whole program: for its help, and for what is no verb."""
+        parser = Parser(prog=self.program, description=self.description)
+        parser.add_argument("--version", action="version", version=f"{self.program} {self.version}")
+        verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
+        groups: dict[str, Subparsers] = {}
+        for name, entry in self.entries.items():
+            *group, last = name.split()
+            for word in group:
+                if word not in groups:
+                    inner = verbs.add_parser(word, help=f"see `{self.program} {word} --help`")
+                    inner.set_defaults(help_of=inner)
+                    groups[word] = inner.add_subparsers(title="commands", metavar="COMMAND")
+            within = groups[group[0]] if group else verbs
+            entry.fill(within.add_parser(last, help=entry.help.split("\n")[0].rstrip("."), description=entry.help))
+        return parser
 
 
 def main(commands: Commands) -> NoReturn:
     """Runs a program from the process's arguments and leaves with its exit code; no traceback reaches a person."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(_run(commands, sys.argv[1:]))
 
 
@@ -117,7 +150,9 @@ def _run(commands: Commands, arguments: Sequence[str]) -> int:
 
 
 def complain(error: MichiError, name: str, *, as_json: bool) -> None:
-    """Tells an error to people, and as an event too where JSON is asked for."""
+    """Tells an error to people, and as an event too where JSON is asked for: then people have been told nothing before."""
+    if as_json:
+        error.brief = ""
     print(error.as_text(name), file=sys.stderr)
     if as_json:
         from michi.report import emitter  # noqa: PLC0415 -- only here

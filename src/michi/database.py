@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import random
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,27 +30,6 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 OLDEST_SERVER = 150000
 MAINTENANCE_DATABASES = ("postgres", "template1")
-
-# A failed connection has no SQLSTATE in libpq, only text. These parts say that a retry can help; all else is final.
-PASSING = re.compile(
-    r"connection refused|could not connect|could not translate host name|name or service not known"
-    r"|temporary failure in name resolution|no address associated|timeout expired|timed out|no route to host"
-    r"|network is unreachable|host is down|server closed the connection|connection reset|broken pipe"
-    r"|no such file or directory"
-    r"|starting up|shutting down|terminating connection|crash of another server process"
-    r"|in recovery mode|not yet accepting connections|recovery state has not been"
-    r"|too many clients|remaining connection slots|too many connections|failed to resolve|getaddrinfo"
-    r"|ssl syscall error: eof",
-    re.IGNORECASE,
-)
-ABSENT = re.compile(r'database "[^"]*" does not exist|3D000', re.IGNORECASE)
-REJECTED = re.compile(
-    r'password authentication failed|no password supplied|role "[^"]*" does not exist|authentication failed'
-    r"|no pg_hba.conf entry|peer authentication|not permitted to log in|permission denied for database",
-    re.IGNORECASE,
-)
-LIBPQ_ASIDE = re.compile(r"Is the server running |Multiple connection attempts failed")
-TLS = re.compile(r"\bssl\b|certificate|\btls\b|sslmode|sslrootcert", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -144,7 +122,9 @@ def open_connection(target: Target) -> Connection:
             "Check the port, sslmode and other parameters.",
         ) from None
     except psycopg.OperationalError as error:
-        raise translate_connection_error(error, target) from None
+        from michi.refusals import explain_refusal  # noqa: PLC0415 -- what a connection that succeeds need not import
+
+        raise explain_refusal(error, target, parameters) from None
 
 
 @functools.cache
@@ -201,46 +181,20 @@ def _create_database(target: Target) -> None:
     ) from denied
 
 
-def translate_connection_error(error: psycopg.OperationalError, target: Target) -> MichiError:
-    """libpq's text as one of michi's errors. libpq puts no password into its messages, and is not given the URL.
-
-    There is a line for each address and each way, with and without TLS, that was tried. The most final one decides.
-    """
-    lines = _plain_lines(error, target)
-    where = target.describe()
-    if any(ABSENT.search(line) for line in lines):
-        return DatabaseAbsent(
-            f"The database {target.dbname} does not exist on {where}.", "Create it, or run `michi deploy`."
-        )
-    if line := next((line for line in lines if REJECTED.search(line) and not PASSING.search(line)), None):
-        return CredentialsRejected(f"{where} refused the login: {line}", "Check user, password and pg_hba.conf.")
-    if line := next(filter(PASSING.search, lines), None):
-        return DatabaseUnreachable(
-            f"{where} cannot be reached: {line}", "Check the address and that PostgreSQL is running."
-        )
-    if line := next(filter(TLS.search, lines), None):
-        return CredentialsRejected(f"{where} refused TLS: {line}", "Check sslmode and the certificates.")
-    return CredentialsRejected(f"{where} refused the connection: {lines[-1]}", "Check the connection settings.")
-
-
 def _gone(error: psycopg.Error, target: Target) -> DatabaseUnreachable:
     """A session that was cut before any work began: a wait may go on."""
+    from michi.refusals import said  # noqa: PLC0415 -- see open_connection
+
     return DatabaseUnreachable(
-        f"{target.describe()} ended the session: {_plain_lines(error, target)[0]}", "Check that PostgreSQL stays up."
+        f"{target.describe()} ended the session: {said(str(error), target)[0]}", "Check that PostgreSQL stays up."
     )
-
-
-def _plain_lines(error: Exception, target: Target) -> list[str]:
-    """What was said, without libpq's question and preamble, and with the password cut out should the server ever repeat it."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    lines = [re.sub(r"^.*(?:failed: |FATAL:\s*)", "", line) for line in lines if line and not LIBPQ_ASIDE.match(line)]
-    password = target.parameters.get("password") or ""
-    return [line.replace(password, "***") if len(password) > 2 else line for line in lines] or ["no reason given"]
 
 
 def connection_lost(error: psycopg.Error, server: Server) -> ConnectionLost:
     """For a session that died while michi worked on it."""
+    from michi.refusals import said  # noqa: PLC0415 -- see open_connection
+
     return ConnectionLost(
-        f"The connection to {server.target.describe()} was lost: {_plain_lines(error, server.target)[0]}",
+        f"The connection to {server.target.describe()} was lost: {said(str(error), server.target)[0]}",
         "What was not committed is undone. Run it again: a deploy goes on where this one stopped.",
     )

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 class MichiError(Exception):
     """A fact that stops michi: one sentence that says what is wrong, and one that says what to do.
 
-    `details` holds the same facts as data, for `--json`. No text here may hold a URL or a password.
+    `details` holds the same facts as data, for `--json`. No text here may hold a URL or a password. `brief` is for people who
+    have just been shown the facts: what an event has told them is not told again.
     """
 
     code: ClassVar[str] = "internal"
@@ -19,11 +20,12 @@ class MichiError(Exception):
         self.message = message
         self.remedy = remedy
         self.details = details
+        self.brief = ""
 
     def as_text(self, program: str) -> str:
         """For people: what is wrong, the code, and on a line of its own what to do."""
         remedy = f"\n{' ' * len(program)}  {self.remedy}" if self.remedy else ""
-        return f"{program}: {self.message} [{self.code}]{remedy}"
+        return f"{program}: {self.brief or self.message} [{self.code}]{remedy}"
 
     def as_dict(self) -> dict[str, Any]:
         return {

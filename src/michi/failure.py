@@ -43,7 +43,12 @@ def failure_error(error: Exception, migration: str, facts: dict[str, Any], *, un
     """The error to raise; `undone` is False where a non-transactional migration stopped after some statements."""
     place = f"{facts['file']}, line {facts['line']}" if facts["line"] else f"{facts['file']}, at commit"
     code = f" (SQLSTATE {facts['sqlstate']})" if facts["sqlstate"] else ""
-    message = f"{place}: {facts['message']}{code}."
+    failed = _error(error, f"{place}: {facts['message']}{code}.", migration, facts, undone=undone)
+    failed.brief = f"{migration} failed at line {facts['line']}." if facts["line"] else f"{migration} failed at commit."
+    return failed
+
+
+def _error(error: Exception, message: str, migration: str, facts: dict[str, Any], *, undone: bool) -> MichiError:
     if isinstance(error, RETRYABLE):
         return TableLocked(message, _lock_remedy(facts.get("blockers") or [], undone), migration=migration, error=facts)
     return MigrationFailed(

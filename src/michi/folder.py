@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from michi.settings import parse_duration
 Phase = Literal["expand", "contract"]
 
 NAME = re.compile(r"\d{14}_[a-z0-9][a-z0-9_]*")
-FILES = ("up.sql", "down.sql", "verify.sql")
+FILES = frozenset({"up.sql", "down.sql", "verify.sql"})
 SUM_FILE = "michi.sum"
 SUM_HEADER = "michi.sum 1"
 DIRECTIVE = re.compile(r"\s*--\s*michi:\s*(?P<key>[a-z_-]+)\s*=\s*(?P<value>.*?)\s*")
@@ -115,7 +116,8 @@ def read_folder(path: Path) -> Folder:
     Raises UsageError where the folder is absent, FolderInvalid where an entry is no migration.
     """
     try:
-        entries = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] not in "._")
+        with os.scandir(path) as found:
+            entries = [entry.name for entry in found if entry.name[0] not in "._" and entry.is_dir()]
     except FileNotFoundError:
         raise UsageError(
             f"There is no migrations folder at {path}.", "Pass --migrations, or set MICHI_MIGRATIONS."
@@ -124,7 +126,7 @@ def read_folder(path: Path) -> Folder:
         raise UsageError(
             f"The migrations folder {path} cannot be read: {error.strerror}.", "Check its permissions."
         ) from None
-    migrations = tuple(_read_migration(path / name) for name in sorted(entries, key=str.encode))
+    migrations = tuple(_read_migration(path / name) for name in sorted(entries, key=os.fsencode))
     sum_file = path / SUM_FILE
     return Folder(path, migrations, _read_sum(sum_file) if sum_file.is_file() else None)
 
@@ -140,13 +142,14 @@ def _read_sum(path: Path) -> tuple[str, ...]:
 
 def _read_migration(path: Path) -> Migration:
     files: dict[str, bytes] = {}
-    for name in FILES:
-        try:
-            files[name] = (path / name).read_bytes().replace(b"\r\n", b"\n")
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise FolderInvalid(f"{path / name} cannot be read: {error.strerror}.", "Check the file.") from None
+    there = ""
+    try:
+        for name in sorted(FILES.intersection(os.listdir(path))):  # noqa: PTH208 -- names only, of a thousand folders
+            there = f"{path}/{name}"
+            with open(there, "rb") as file:  # noqa: PTH123
+                files[name] = file.read().replace(b"\r\n", b"\n")
+    except OSError as error:
+        raise FolderInvalid(f"{there or path} cannot be read: {error.strerror}.", "Check the file.") from None
     if "up.sql" not in files:
         raise FolderInvalid(f"{path} holds no up.sql.", "Add the file, or remove the folder.", migration=path.name)
     if not NAME.fullmatch(path.name):

@@ -6,9 +6,9 @@ import functools
 import json
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -71,9 +71,8 @@ ORDER BY kind, name
 """
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One row of the ledger: one attempt at one migration."""
+class Attempt(NamedTuple):
+    """One row of the ledger: one attempt at one migration. A tuple, because a deploy makes one of every row."""
 
     id: int
     migration: str
@@ -98,7 +97,7 @@ class Attempt:
             for key in ("started_at", "finished_at")
             for value in (getattr(self, key),)
         }
-        return asdict(self) | times
+        return self._asdict() | times
 
 
 @dataclass(frozen=True)
@@ -228,41 +227,48 @@ def insert_attempt(  # noqa: PLR0913 -- the columns of a row, by name
     duration_ms: int | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> int:
-    """Writes one row, in the caller's transaction, and gives its id. `duration_ms` None means that it goes on."""
-    directives = migration.directives
-    row = connection.execute(
-        _insert(schema),
-        {
-            "migration": migration.name,
-            "checksum": migration.checksum,
-            "phase": directives.phase,
-            "safe_from": directives.safe_from,
-            "duration": duration_ms,
-            "total": total,
-            "done": done,
-            "verdict": verdict,
-            "error": json.dumps(error) if error is not None else None,
-            "host": origin.host,
-            "app_version": origin.app_version,
-            "app_name": origin.app_name,
-        },
-    ).fetchone()
+    """Writes one row, in the caller's transaction, and gives its id. `duration_ms` None means that it goes on.
+
+    The time since the transaction began is added to `duration_ms`.
+    """
+    values = attempt_values(
+        migration, origin, verdict=verdict, total=total, done=done, duration_ms=duration_ms, error=error
+    )
+    row = psycopg.RawCursor(connection).execute(insert_statement(schema), values).fetchone()
     assert row is not None
     assert isinstance(row[0], int)
     return row[0]
 
 
+def attempt_values(
+    migration: Migration,
+    origin: Origin,
+    *,
+    verdict: Verdict,
+    total: int,
+    done: int,
+    duration_ms: int | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> list[str | None]:
+    """What insert_statement takes as `$1`, `$2`, ..., as text."""
+    directives = migration.directives
+    return [
+        migration.name, migration.checksum, directives.phase, directives.safe_from,
+        str(duration_ms) if duration_ms is not None else None, str(total), str(done), verdict,
+        json.dumps(error) if error is not None else None, origin.host, origin.app_version, origin.app_name,
+    ]  # fmt: skip
+
+
 @functools.cache
-def _insert(schema: str) -> bytes:
+def insert_statement(schema: str) -> bytes:
     """Composed once: a deploy of a thousand migrations writes a thousand rows."""
     composed = sql.SQL(
         "INSERT INTO {} (migration, checksum, phase, safe_from, started_at, finished_at, duration_ms,"
         " statements_total, statements_done, verdict, error, host, app_version, app_name)"
-        " VALUES (%(migration)s, %(checksum)s, %(phase)s, %(safe_from)s,"
-        " clock_timestamp() - coalesce(%(duration)s::bigint, 0) * interval '1 ms',"
-        " CASE WHEN %(duration)s::bigint IS NULL THEN NULL ELSE clock_timestamp() END, %(duration)s::bigint,"
-        " %(total)s, %(done)s,"
-        " %(verdict)s, %(error)s::jsonb, %(host)s, %(app_version)s, %(app_name)s) RETURNING id"
+        " VALUES ($1, $2, $3, $4, now() - coalesce($5::bigint, 0) * interval '1 ms',"
+        " CASE WHEN $5::bigint IS NOT NULL THEN clock_timestamp() END,"
+        " $5::bigint + round(1000 * extract(epoch FROM clock_timestamp() - now())),"
+        " $6, $7, $8, $9::jsonb, $10, $11, $12) RETURNING id"
     )
     return composed.format(table(schema)).as_bytes(None)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import psycopg
 
 from michi import ledger
-from michi.attempt import Options, Run, Script, read_script
 from michi.database import Server, connection_lost
 from michi.errors import BaselineNeeded
 from michi.events import Emit
 from michi.folder import Folder
 from michi.ledger import Ledger, Origin
 from michi.lock import deploy_lock
+from michi.options import Options
 from michi.plan import Standing, compare, refusal
-from michi.watch import Watch
+
+if TYPE_CHECKING:
+    from michi.attempt import Script
 
 
 def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emit: Emit) -> Standing:
@@ -37,6 +41,8 @@ def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emi
                 standing = compare(folder, Ledger(True))
             else:
                 ledger.check_writable(server.connection, server.target.schema)
+            from michi.attempt import read_script  # noqa: PLC0415 -- what a no-op deploy does not import costs it nothing
+
             scripts = [read_script(migration) for migration in standing.pending]
             if scripts:
                 _apply(server, scripts, standing, origin, options, emit)
@@ -95,6 +101,9 @@ def _finish(standing: Standing, applied: int, emit: Emit) -> None:
 def _apply(
     server: Server, scripts: list[Script], standing: Standing, origin: Origin, options: Options, emit: Emit
 ) -> None:
+    from michi.attempt import Run  # noqa: PLC0415 -- see deploy
+    from michi.watch import Watch  # noqa: PLC0415
+
     emit("plan", pending=[script.migration.name for script in scripts], head=standing.head)
     with Watch(server, emit) as watch:
         for script in scripts:

@@ -74,9 +74,11 @@ class Watch:
     def end(self) -> tuple[list[dict[str, Any]], float]:
         """The statement is over: who was last seen blocking it, and for how many seconds it was seen blocked.
 
-        No event about it is told after this.
+        No event about it is told after this. Nobody and nothing where no statement was under way.
         """
         with self._lock:
+            if self._watched is None:
+                return [], 0.0
             self._watched = None
             return self._blockers, self._blocked_seconds
 

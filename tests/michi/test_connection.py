@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.operator import Operator, finish, wait_until
+from tests.support.refusing_server import refusing_server
 from tests.support.servers import Address, PasswordServer, free_port, password_server
 
 ONE = "20260101000000_one"
@@ -100,6 +101,49 @@ def test_c05_a_name_that_does_not_resolve_is_waited_for_too(operator: Operator) 
     answer = operator.deploy("--wait", "1s")
     assert (answer.exit_code, answer.error["code"]) == (6, "database.unreachable")
     assert len(answer.named("waiting_for_database")) >= 1
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message"),
+    [
+        ("57P03", "データベースシステムは起動処理中です"),
+        ("53300", "現在クライアント数が多すぎます"),
+        ("55000", "接続は受け付けていません"),
+    ],
+)
+def test_c05_a_server_that_speaks_another_language_is_waited_for(
+    operator: Operator, sqlstate: str, message: str
+) -> None:
+    with refusing_server(sqlstate, message) as server:
+        operator.url = f"postgresql://someone:hidden-word@127.0.0.1:{server.port}/words"
+        answer = operator.deploy("--wait", "2s")
+    assert (answer.exit_code, answer.error["code"]) == (6, "database.unreachable")
+    assert message in answer.error["message"]
+    assert len(answer.named("waiting_for_database")) >= 1
+    assert server.logins >= 2
+    assert "hidden-word" not in answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "exit_code", "code"),
+    [
+        ("28P01", 'ユーザー"someone"のパスワード認証に失敗しました', 2, "database.credentials"),
+        ("28000", 'ロール"someone"は存在しません', 2, "database.credentials"),
+        ("42501", "権限がありません", 2, "database.credentials"),
+        ("0A000", "このプロトコルはサポートされていません", 2, "database.credentials"),
+        ("3D000", 'データベース"words"は存在しません', 6, "database.absent"),
+    ],
+)
+def test_c06_a_server_that_speaks_another_language_refuses_at_once(
+    operator: Operator, sqlstate: str, message: str, exit_code: int, code: str
+) -> None:
+    with refusing_server(sqlstate, message, after_password=True) as server:
+        operator.url = f"postgresql://someone:hidden-word@127.0.0.1:{server.port}/words"
+        answer = operator.run("check")
+        assert (answer.exit_code, answer.error["code"]) == (exit_code, code)
+        assert message in answer.error["message"] or code == "database.absent"
+        assert server.logins == 2  # once for the text, once for the SQLSTATE
+    assert "hidden-word" not in answer.stdout + answer.stderr
 
 
 @pytest.mark.parametrize("login", ["postgres:wr0ng-secret", "postgres", "nobody-here:wr0ng-secret"])

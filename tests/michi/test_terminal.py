@@ -89,6 +89,8 @@ def test_a_failure_shows_the_place_and_what_to_do_next(operator: Operator) -> No
     assert lines[number - 1].strip().endswith("up.sql:2")
     assert lines[number + 1].index("^") == lines[number].index("言葉")
     assert "SQLSTATE 42703" in lines[number + 2]
+    assert seen.text.count("SQLSTATE 42703") == 1  # the closing line does not say it all again
+    assert f"michi: {ONE} failed at line 2. [migration.failed]" in seen.text
     assert "Mend the file and deploy again" in seen.text
     assert_sane(seen)
 

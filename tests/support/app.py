@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx
 
 from kotobamichi.settings import MIGRATIONS
-from michi.attempt import Options
 from michi.database import connect
 from michi.folder import read_folder
 from michi.ledger import Origin
+from michi.options import Options
 from michi.runner import deploy
 from michi.settings import parse_url
 from tests.support.servers import free_port

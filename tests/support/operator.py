@@ -85,7 +85,7 @@ class Operator:
 
     def command(self, *arguments: str) -> list[str]:
         verb, *options = arguments
-        return [sys.executable, "-m", "michi.cli", verb, "--migrations", str(self.folder), "--json", *options]
+        return [sys.executable, "-m", "michi", verb, "--migrations", str(self.folder), "--json", *options]
 
     @property
     def clean_environment(self) -> dict[str, str]:
@@ -160,7 +160,7 @@ def finish(process: subprocess.Popen[str], seconds: float = COMMAND_SECONDS) -> 
 
 
 def _become_michi(arguments: list[str], environment: dict[str, str], out: int, err: int) -> NoReturn:
-    """In the forked child: what `python -m michi.cli` would be. Leaves without any of the parent's clean-up."""
+    """In the forked child: what `python -m michi` would be. Leaves without any of the parent's clean-up."""
     code: object = 99
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pglast.parser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from michi.errors import MichiError
 from michi.folder import Migration
+from michi.sql import _plain_slices, _slices_between_semicolons, leading_blank
 
 MEGABYTE = 10**6
 STATEMENT_BYTES = 1_000
@@ -47,6 +49,32 @@ def test_a_script_of_50_megabytes_is_split_in_time_and_memory(tmp_path: Path, ro
     assert found == count
     assert last_line == (count - 1) * (rows + 1) + 1
     assert megabytes < MOST_MEGABYTES
+
+
+PLAIN = [
+    "SELECT ", "a ", "1 ", ",", "=", "-", "/", "*", "+", "|", "'b;--c' ", "''", '"d;e"', "(", ")", ";", ";", " ", "-- f; 'g\n", "あ"
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PLAIN), max_size=30).map("".join))
+def test_what_is_cut_without_the_parser_is_cut_at_its_scanners_semicolons(script: str) -> None:
+    plain = _plain_slices(script)
+    if plain is not None:
+        tokens = [(token.name, token.start) for token in pglast.parser.scan(script)]
+        assert statements(script, plain) == statements(script, _slices_between_semicolons(tokens, len(script)))
+
+
+@pytest.mark.parametrize(
+    "script", ["CREATE TABLE a (b int DEFAULT -1, c text DEFAULT 'd;e');\n\n-- い;\nSELECT 4 / 2;", "SELECT 1"]
+)
+def test_a_plain_script_needs_no_parser(script: str) -> None:
+    assert _plain_slices(script) is not None
+
+
+def statements(script: str, slices: list[tuple[int, int]]) -> list[str]:
+    texts = [script[start:end] for start, end in slices]
+    texts = [text[leading_blank(text) :].rstrip() for text in texts]
+    return [text for text in texts if text]
 
 
 KEYS = ["transaction", "phase", "safe-from", "lock_timeout", "statement_timeout", "speed", "Phase", ""]

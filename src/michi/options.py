@@ -1,0 +1,14 @@
+"""What a deploy is told by whoever calls it. In a module of its own, so that a no-op deploy imports no more than this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """Seconds to wait for the deploy lock and for tables that others hold."""
+
+    lock_timeout_seconds: float = 60.0
+    lock_retry_seconds: float = 60.0
+    allow_out_of_order: bool = False

@@ -1,0 +1,73 @@
+"""Stands between michi and PostgreSQL and counts how often the two take turns."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psycopg import conninfo
+
+CHUNK = 65536
+
+
+@dataclass
+class Forwarder:
+    """`turns` is the number of times that the client spoke after the server had."""
+
+    host: str
+    port: str
+    turns: int = 0
+    listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+
+    def url(self, server_url: str) -> str:
+        """The same database and role, through here."""
+        given = conninfo.conninfo_to_dict(server_url)
+        login = f"{given['user']}:{given['password']}" if given.get("password") else given["user"]
+        return f"postgresql://{login}@127.0.0.1:{self.listener.getsockname()[1]}/{given['dbname']}?sslmode=disable"
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):  # closed: the test is over
+            while True:
+                client, _ = self.listener.accept()
+                with client, self._connect() as server:
+                    self._forward(client, server)
+
+    def _connect(self) -> socket.socket:
+        if not self.host.startswith("/"):
+            return socket.create_connection((self.host, int(self.port)))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(Path(self.host) / f".s.PGSQL.{self.port}"))
+        return server
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        server_spoke = True
+        while True:
+            readable, _, _ = select.select([client, server], [], [])
+            for source, target in ((client, server), (server, client)):
+                if source in readable:
+                    content = source.recv(CHUNK)
+                    if not content:
+                        return
+                    self.turns += source is client and server_spoke
+                    server_spoke = source is server
+                    target.sendall(content)
+
+
+@contextlib.contextmanager
+def forwarding(server_url: str) -> Iterator[Forwarder]:
+    given = conninfo.conninfo_to_dict(server_url)
+    forwarder = Forwarder(str(given["host"]), str(given.get("port") or 5432))
+    thread = threading.Thread(target=forwarder.serve, daemon=True)
+    thread.start()
+    try:
+        yield forwarder
+    finally:
+        with contextlib.suppress(OSError):
+            forwarder.listener.shutdown(socket.SHUT_RDWR)
+        forwarder.listener.close()
+        thread.join(10)
