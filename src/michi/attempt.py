@@ -23,6 +23,7 @@ from michi.errors import MichiError, StatementInDoubt
 from michi.events import Emit
 from michi.failure import RETRYABLE, VerificationFailed, describe_failure, failure_error
 from michi.folder import DEFAULT_LOCK_TIMEOUT_SECONDS, Migration
+from michi.keyset import read_sweep
 from michi.ledger import Attempt, Origin
 from michi.sql import Statement, first_line, runs_in_transaction, split
 from michi.watch import Watch
@@ -60,9 +61,12 @@ def read_script(migration: Migration) -> Script:
     verification = (
         split(migration.verify_sql, migration.path / "verify.sql") if migration.verify_sql is not None else []
     )
-    return Script(
-        migration, tuple(statements), tuple(verification), runs_in_transaction(statements, directives.transaction, path)
-    )
+    if directives.backfill_rows is not None:
+        read_sweep(statements, path)
+        in_transaction = False
+    else:
+        in_transaction = runs_in_transaction(statements, directives.transaction, path)
+    return Script(migration, tuple(statements), tuple(verification), in_transaction)
 
 
 class Run:
@@ -103,10 +107,7 @@ class Run:
             phase=self.migration.directives.phase,
         )
         try:
-            if self.script.in_transaction and self.previous is None:
-                self._retry_while_locked(self._apply_in_transaction, self._record_undone)
-            else:
-                self._apply_one_by_one()
+            self._carry_out()
         finally:
             self._leave_clean_session()
         self.emit(
@@ -116,6 +117,12 @@ class Run:
             duration_ms=self._milliseconds(),
             lock_wait_seconds=round(self.lock_wait_seconds, 1),
         )
+
+    def _carry_out(self) -> None:
+        if self.script.in_transaction and self.previous is None:
+            self._retry_while_locked(self._apply_in_transaction, self._record_undone)
+        else:
+            self._apply_one_by_one()
 
     def _milliseconds(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
@@ -165,11 +172,14 @@ class Run:
     def _execute(self, statement: Statement) -> None:
         self._execute_watched(statement, self.up_sql)
 
-    def _execute_watched(self, statement: Statement, file: Path) -> psycopg.Cursor[tuple[object, ...]]:
+    def _execute_watched(
+        self, statement: Statement, file: Path, query: bytes | None = None
+    ) -> psycopg.Cursor[tuple[object, ...]]:
+        """Runs the statement, or in its name the query that was made of it."""
         self.current = statement
         self.watch.begin(self.migration.name, file, statement, self._patience(statement))
         try:
-            return self.connection.execute(statement.text.encode())
+            return self.connection.execute(statement.text.encode() if query is None else query)
         finally:
             self.blockers, blocked_seconds = self.watch.end()
             self.lock_wait_seconds += blocked_seconds

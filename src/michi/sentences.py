@@ -49,11 +49,13 @@ def _progress_line(facts: dict[str, Any]) -> str:
 
 
 def waiting_text(facts: dict[str, Any]) -> str:
-    return f"waiting for {blockers_text(facts['blockers'])}" if facts["blockers"] else ""
+    return f"waiting for {blockers_text(facts['blockers'])}" if facts.get("blockers") else ""
 
 
 def progress_text(facts: dict[str, Any]) -> str:
     """`building index: scanning table 62 %, about 3 s left`, or how much the table has grown; empty where nothing is known."""
+    if "rows_done" in facts:
+        return backfill_text(facts)
     if facts["phase"] is None:
         grown = facts["growth_bytes"]
         return f"{facts['relation']} has grown by {size(grown)}" if grown else ""
@@ -61,6 +63,24 @@ def progress_text(facts: dict[str, Any]) -> str:
     left = f", about {span(max(1.0, facts['seconds_left']))} left" if facts["seconds_left"] is not None else ""
     counted = "" if percent or not facts["done"] or facts["unit"] == "transactions" else f" {_counted(facts)}"
     return f"{facts['phase']}{percent}{counted}{left}"
+
+
+def backfill_text(facts: dict[str, Any]) -> str:
+    """`1,200,000 of about 5,000,000 rows (24 %), about 40 s left, 4,000 rows in 150 ms`."""
+    total = facts["rows_total"]
+    of = f" of about {total:,}" if total is not None and total > facts["rows_done"] else ""
+    percent = f" ({facts['percent']:.0f} %)" if facts["percent"] is not None else ""
+    left = f", about {span(max(1.0, facts['seconds_left']))} left" if facts["seconds_left"] else ""
+    return f"{facts['rows_done']:,}{of} rows{percent}{left}, {facts['batch_rows']:,} rows in {facts['batch_ms']} ms"
+
+
+def _backfill_start(facts: dict[str, Any]) -> str:
+    total = f" of about {facts['rows_total']:,}" if facts["rows_total"] is not None else ""
+    if facts["rows_done"]:
+        return f"{facts['migration']}: going on after {facts['rows_done']:,}{total} rows, in batches"
+    return (
+        f"{facts['migration']}: going through{total} rows in batches" if total else f"{facts['migration']}: in batches"
+    )
 
 
 def _counted(facts: dict[str, Any]) -> str:
@@ -127,6 +147,8 @@ SENTENCES: dict[EventName, str | Callable[[dict[str, Any]], str]] = {
     "plan": lambda facts: f"{count(len(facts['pending']), 'migration')} to apply",
     "migration_resumed": "{migration}: going on after statement {done} of {total}",
     "statement_progress": _progress_line,
+    "backfill_started": _backfill_start,
+    "backfill_progress": _progress_line,
     "lock_timeout_retry": _retry_line,
     "index_dropped": "{migration}: dropped the invalid index {index} that a failed build left behind",
     "migration_applied": lambda facts: f"{facts['migration']}  {duration(facts['duration_ms'])}",
