@@ -18,11 +18,12 @@ from psycopg import sql as pgsql
 from psycopg.pq import TransactionStatus
 
 from michi import ledger
+from michi.apps import refuse_older_apps, refuse_older_apps_until_commit
 from michi.database import Server, session_settings
 from michi.errors import MichiError, StatementInDoubt
 from michi.events import Emit
 from michi.failure import RETRYABLE, VerificationFailed, describe_failure, failure_error
-from michi.folder import DEFAULT_LOCK_TIMEOUT_SECONDS, Migration
+from michi.folder import DEFAULT_LOCK_TIMEOUT_SECONDS, Migration, Phase
 from michi.keyset import read_sweep
 from michi.ledger import Attempt, Origin
 from michi.sql import Statement, first_line, runs_in_transaction, split
@@ -36,11 +37,16 @@ CHANGES_ROLE = re.compile(r"set\s+(?:local\s+|session\s+)?(?:role|session\s+auth
 
 @dataclass(frozen=True)
 class Options:
-    """Seconds to wait for the deploy lock and for tables that others hold."""
+    """Seconds to wait for the deploy lock and for tables that others hold; what is applied, and in spite of what.
+
+    `phase` None is both. `even_if_connected` applies a contract migration whatever apps are connected.
+    """
 
     lock_timeout_seconds: float = 60.0
     lock_retry_seconds: float = 60.0
     allow_out_of_order: bool = False
+    phase: Phase | None = None
+    even_if_connected: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,9 @@ class Run:
         self.current: Statement | None = None
 
     def apply(self) -> None:
-        """Raises MigrationFailed, TableLocked, StatementInDoubt, or psycopg.OperationalError when the session dies."""
+        """Raises MigrationFailed, TableLocked, StatementInDoubt, AppsTooOld, or psycopg.OperationalError when the session dies."""
+        if not self.options.even_if_connected:
+            refuse_older_apps(self.connection, self.migration)
         self.emit(
             "migration_started",
             migration=self.migration.name,
@@ -151,6 +159,8 @@ class Run:
         self._verify()
         if any(CHANGES_ROLE.match(statement.text) for statement in self.script.statements):
             self.connection.execute("RESET SESSION AUTHORIZATION; RESET ROLE")
+        if not self.options.even_if_connected:
+            refuse_older_apps_until_commit(self.connection, self.schema, self.migration)
         total = len(self.script.statements)
         ledger.insert_attempt(
             self.connection, self.schema, self.migration, self.origin,

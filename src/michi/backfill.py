@@ -1,4 +1,4 @@
-"""A backfill: one UPDATE or DELETE in batches along the primary key, each a transaction together with its progress in the ledger."""
+"""A backfill: one UPDATE or DELETE in batches along the primary key, each committed together with its progress."""
 
 from __future__ import annotations
 

@@ -91,18 +91,18 @@ def _compare(
 ) -> sql.Composed:
     """A comparison of rows, which an index on the key answers."""
     literals = [
-        sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))  # type: ignore[arg-type]
+        sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))
         for column, value in zip(key, values, strict=True)
     ]
     return sql.SQL("({}) {} ({})").format(
         sql.SQL(", ").join(names),
-        sql.SQL(operator),  # type: ignore[arg-type]
+        sql.SQL(operator),
         sql.SQL(", ").join(literals),
     )
 
 
 def _verbatim(text: str) -> sql.SQL:
-    return sql.SQL(text)  # type: ignore[arg-type]
+    return sql.SQL(text)
 
 
 def read_sweep(statements: Sequence[Statement], path: Path) -> Sweep:
@@ -122,12 +122,14 @@ def read_sweep(statements: Sequence[Statement], path: Path) -> Sweep:
     if isinstance(node.whereClause, ast.CurrentOfExpr):
         raise _invalid(path, statement.line, "WHERE CURRENT OF belongs to a cursor")
     relation = node.relation
+    assert relation is not None
+    assert relation.relname is not None
     before, after = _open_condition(statement.text)
     return Sweep(
         statement,
         relation.schemaname,
         relation.relname,
-        relation.alias.aliasname if relation.alias is not None else relation.relname,
+        (relation.alias.aliasname if relation.alias is not None else None) or relation.relname,
         not relation.inh,
         frozenset(target.name for target in node.targetList or ()) if isinstance(node, ast.UpdateStmt) else frozenset(),
         before,

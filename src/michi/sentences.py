@@ -89,11 +89,13 @@ def _counted(facts: dict[str, Any]) -> str:
 
 def _closing_line(facts: dict[str, Any]) -> str:
     head = f"; the database is at {facts['head']}" if facts["head"] else ""
+    held = facts.get("held_back") or []
+    rest = f" Held back: {', '.join(held)}." if held else ""
     if facts["applied"]:
-        return f"Applied {count(facts['applied'], 'migration')}{head}."
+        return f"Applied {count(facts['applied'], 'migration')}{head}.{rest}"
     if facts["state"] == "ahead":
         return f"Nothing to do: the database is ahead of this folder, at {facts['head']}, and compatible."
-    return f"Nothing to do{head}."
+    return f"Nothing to do{head}.{rest}"
 
 
 def _sql_error(facts: dict[str, Any]) -> str:

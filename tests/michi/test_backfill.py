@@ -11,6 +11,7 @@ import time
 import psycopg
 import pytest
 
+from tests.michi.chaos import say
 from tests.support.operator import Operator, finish, holding, kill, wait_until
 
 TABLE = "20260101000000_words"
@@ -46,6 +47,11 @@ def progress(operator: Operator) -> dict[str, object]:
     return found
 
 
+def rows_done(operator: Operator) -> int:
+    """0 before the first batch."""
+    return int(str((progress(operator) or {}).get("rows_done", 0)))
+
+
 def test_every_row_is_changed_once_in_batches_that_each_commit(words: Operator) -> None:
     backfill(
         words, "UPDATE words SET times = times + 1, reading = lower(word);",
@@ -68,9 +74,17 @@ def test_every_row_is_changed_once_in_batches_that_each_commit(words: Operator) 
     ("statement", "left", "changed"),
     [
         ("DELETE FROM words WHERE id % 2 = 0 -- the even ones", "id % 2 = 0", ROWS // 2),
-        ("UPDATE public.words AS w SET reading = '言葉 {}% %s' WHERE w.id > 5 OR w.id < 3", "reading IS NULL AND id NOT IN (3, 4, 5)", ROWS - 3),
-        ("WITH small AS (SELECT 10 AS n WHERE true) UPDATE words SET reading = 'x' FROM small WHERE words.id <= small.n RETURNING id",
-         "id <= 10 AND reading IS NULL", 10),
+        (
+            "UPDATE public.words AS w SET reading = '言葉 {}% %s' WHERE w.id > 5 OR w.id < 3",
+            "reading IS NULL AND id NOT IN (3, 4, 5)",
+            ROWS - 3,
+        ),
+        (
+            "WITH small AS (SELECT 10 AS n WHERE true)"
+            " UPDATE words SET reading = 'x' FROM small WHERE words.id <= small.n RETURNING id",
+            "id <= 10 AND reading IS NULL",
+            10,
+        ),
         ("DELETE FROM ONLY words w USING (SELECT 7 AS id WHERE true) seven WHERE w.id = seven.id", "id = 7", 1),
     ],
 )  # fmt: skip
@@ -127,7 +141,7 @@ def test_a_table_that_is_not_there_is_the_servers_error(operator: Operator) -> N
 
 def test_killed_again_and_again_it_goes_on_where_it_was_and_changes_no_row_twice(words: Operator) -> None:
     seed = random.SystemRandom().randrange(1_000_000)
-    print(f"seed {seed}")
+    say(f"seed {seed}")
     chance = random.Random(seed)
     backfill(
         words,
@@ -140,10 +154,7 @@ def test_killed_again_and_again_it_goes_on_where_it_was_and_changes_no_row_twice
     while kills < 4:
         process = words.start("deploy")
         at_least = reached + chance.randrange(500, 2500)
-        wait_until(
-            lambda at_least=at_least: words.exists("_michi_ledger") and int(str((progress(words) or {}).get("rows_done", 0))) >= at_least,
-            f"{at_least} rows",
-        )  # fmt: skip
+        wait_until(lambda at_least=at_least: rows_done(words) >= at_least, f"{at_least} rows")
         if chance.random() < 0.5:
             kill(process)
         else:
@@ -154,7 +165,7 @@ def test_killed_again_and_again_it_goes_on_where_it_was_and_changes_no_row_twice
             assert finish(process).exit_code == 6
         kills += 1
         wait_until(lambda: not _michi_sessions(words), "that the session is gone")
-        reached = int(str(progress(words)["rows_done"]))
+        reached = rows_done(words)
         assert count(words, "times = 1") == reached
         assert count(words, "times > 1") == 0
     answer = words.deploy()
@@ -206,7 +217,7 @@ def test_rows_that_others_write_meanwhile_are_neither_lost_nor_overwritten(words
     try:
         # The rows that an app inserts behind its end are the app's; verify.sql would fail on them, so the app stops first.
         process = words.start("deploy")
-        wait_until(lambda: int(str((progress(words) or {}).get("rows_done", 0))) > ROWS // 2, "half of the rows")
+        wait_until(lambda: rows_done(words) > ROWS // 2, "half of the rows")
         over.set()
         answer = finish(process)
     finally:
