@@ -202,7 +202,7 @@ def test_a_name_that_postgresql_cut_is_compared_as_far_as_it_goes() -> None:
 
 
 def test_p02_p04_p05_two_generations_of_the_app_around_a_contract_migration(operator: Operator, tmp_path: Path) -> None:
-    """The old app serves until it is ended on purpose; the new one waits, then serves without a restart; an old one never starts."""
+    """The old app serves until it is ended; the new one waits, then serves without a restart; an old one never starts again."""
     for name in (migration.name for migration in read_folder(MIGRATIONS).migrations):
         shutil.copytree(MIGRATIONS / name, operator.folder / name)
     operator.sum()

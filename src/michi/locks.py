@@ -1,0 +1,409 @@
+"""What a statement will lock, by its parse tree: on which relation, in which mode, and what else it does there. Pure.
+
+The modes are those of PostgreSQL 15 to 18: chapter 13.3 of its manual, AlterTableGetLockLevel in its source for ALTER TABLE (see
+alterations.py). What depends on the catalogue, as whether a change of type rewrites the table, is None here. tests/michi holds
+all of it against a running server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pglast import ast, enums
+from pglast.parser import ParseError, parse_sql
+from pglast.visitors import Visitor
+
+Mode = Literal[
+    "AccessShare", "RowShare", "RowExclusive", "ShareUpdateExclusive", "Share", "ShareRowExclusive", "Exclusive", "AccessExclusive",
+]  # fmt: skip
+Blocks = Literal["nothing", "writes", "reads and writes"]
+MODES: tuple[Mode, ...] = (
+    "AccessShare", "RowShare", "RowExclusive", "ShareUpdateExclusive", "Share", "ShareRowExclusive", "Exclusive", "AccessExclusive",
+)  # fmt: skip
+STRENGTH = {mode: number for number, mode in enumerate(MODES)}
+# What an app does takes AccessShare (reads), RowShare (locks rows) and RowExclusive (writes).
+BLOCKS: dict[Mode, Blocks] = {
+    "AccessShare": "nothing", "RowShare": "nothing", "RowExclusive": "nothing", "ShareUpdateExclusive": "nothing",
+    "Share": "writes", "ShareRowExclusive": "writes", "Exclusive": "writes", "AccessExclusive": "reads and writes",
+}  # fmt: skip
+# Table 13.2 of the manual, by strength: which modes cannot be held together.
+CONFLICTS: dict[Mode, frozenset[Mode]] = {
+    "AccessShare": frozenset({"AccessExclusive"}),
+    "RowShare": frozenset({"Exclusive", "AccessExclusive"}),
+    "RowExclusive": frozenset({"Share", "ShareRowExclusive", "Exclusive", "AccessExclusive"}),
+    "ShareUpdateExclusive": frozenset(MODES[3:]),
+    "Share": frozenset({"RowExclusive", "ShareUpdateExclusive", "ShareRowExclusive", "Exclusive", "AccessExclusive"}),
+    "ShareRowExclusive": frozenset(MODES[2:]),
+    "Exclusive": frozenset(MODES[1:]),
+    "AccessExclusive": frozenset(MODES),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Name:
+    """A relation as a statement writes it; `schema` None is the search path's."""
+
+    schema: str | None
+    relation: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.relation}" if self.schema else self.relation
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a statement does to one relation.
+
+    `rewrites`: all rows are written anew, into a new file; None where only the catalogue can tell. `scans`: all rows are read while
+    the lock is held. `index`: the name is that of an index; the lock is on its table.
+    """
+
+    name: Name
+    mode: Mode
+    rewrites: bool | None = False
+    scans: bool = False
+    index: bool = False
+
+    @property
+    def blocks(self) -> Blocks:
+        return BLOCKS[self.mode]
+
+
+@dataclass(frozen=True)
+class Effects:
+    """All that is seen of a statement. `known` is False where it may do more than it shows: DO, CALL, functions, CASCADE."""
+
+    on: tuple[Effect, ...] = ()
+    creates: frozenset[Name] = frozenset()
+    changes_rows: bool = False
+    known: bool = True
+
+
+@dataclass
+class Seen:
+    """Collects effects; the strongest mode on a relation counts."""
+
+    effects: dict[Name, Effect] = field(default_factory=dict)
+    creates: set[Name] = field(default_factory=set)
+    changes_rows: bool = False
+    known: bool = True
+
+    def lock(
+        self, name: Name, mode: Mode, *, rewrites: bool | None = False, scans: bool = False, index: bool = False
+    ) -> None:
+        found = self.effects.get(name, Effect(name, mode))
+        if found.rewrites is not False and rewrites is not True:
+            rewrites = found.rewrites
+        self.effects[name] = Effect(
+            name, max(mode, found.mode, key=STRENGTH.__getitem__), rewrites, scans or found.scans, index
+        )
+
+    def read(self, node: Any, but: Name | None = None) -> None:
+        """What a query reads and what it changes in its WITH; row locks of its FOR UPDATE."""
+        for name, mode in _relations(node):
+            if name != but:
+                self.lock(name, mode)
+
+
+def name_of(relation: Any) -> Name:
+    return Name(relation.schemaname, relation.relname)
+
+
+def name_from_parts(parts: Any) -> Name:
+    """From a list of strings, the relation last."""
+    *schema, relation = (part.sval for part in parts)
+    return Name(schema[-1] if schema else None, relation)
+
+
+def find_effects(text: str) -> Effects:
+    """What one statement does; nothing is known of one that does not parse."""
+    try:
+        node = parse_sql(text)[0].stmt
+    except (ParseError, IndexError):
+        return Effects(known=False)
+    seen = Seen()
+    handle = HANDLERS.get(type(node))
+    if handle is not None:
+        handle(node, seen)
+    elif type(node) not in HARMLESS:
+        seen.known = False
+    return Effects(tuple(seen.effects.values()), frozenset(seen.creates), seen.changes_rows, seen.known)
+
+
+# Queries and changes of rows
+
+
+class _Relations(Visitor):
+    def __init__(self) -> None:
+        self.found: list[Any] = []
+        self.common: set[str] = set()
+        self.locked: list[Any] = []
+        self.changed: list[Any] = []
+
+    def visit_RangeVar(self, _ancestors: Any, node: Any) -> None:
+        self.found.append(node)
+
+    def visit_CommonTableExpr(self, _ancestors: Any, node: Any) -> None:
+        self.common.add(node.ctename)
+        if isinstance(node.ctequery, ast.InsertStmt | ast.UpdateStmt | ast.DeleteStmt | ast.MergeStmt):
+            self.changed.append(node.ctequery.relation)
+
+    def visit_SelectStmt(self, _ancestors: Any, node: Any) -> None:
+        if node.lockingClause:
+            self.locked += [item for item in node.fromClause or () if isinstance(item, ast.RangeVar)]
+
+
+def _relations(node: Any) -> Iterator[tuple[Name, Mode]]:
+    if node is None:
+        return
+    visitor = _Relations()
+    visitor(node)
+    locked = {name_of(relation) for relation in visitor.locked}
+    changed = {name_of(relation) for relation in visitor.changed}
+    for relation in visitor.found:
+        name = name_of(relation)
+        if name.schema is None and name.relation in visitor.common and name not in changed:
+            continue
+        yield name, "RowExclusive" if name in changed else "RowShare" if name in locked else "AccessShare"
+
+
+def _change_rows(node: Any, seen: Seen) -> None:
+    seen.changes_rows = True
+    seen.lock(name_of(node.relation), "RowExclusive")
+    seen.read(node, but=name_of(node.relation))
+
+
+def _select(node: Any, seen: Seen) -> None:
+    into = node.intoClause
+    if into is not None:
+        seen.creates.add(name_of(into.rel))
+    seen.read(node, but=name_of(into.rel) if into is not None else None)
+    # Only a query that calls nothing does no more than it shows.
+    seen.known = seen.known and not _calls_something(node)
+
+
+class _Calls(Visitor):
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_FuncCall(self, _ancestors: Any, node: Any) -> None:
+        self.names.add(node.funcname[-1].sval)
+
+
+def _calls_something(node: Any) -> bool:
+    visitor = _Calls()
+    visitor(node)
+    return bool(visitor.names - PLAIN_FUNCTIONS)
+
+
+PLAIN_FUNCTIONS = frozenset(
+    {
+        "count",
+        "sum",
+        "min",
+        "max",
+        "avg",
+        "bool_and",
+        "bool_or",
+        "coalesce",
+        "now",
+        "lower",
+        "upper",
+        "pg_sleep",
+        "set_config",
+    }
+)
+
+
+def _copy(node: Any, seen: Seen) -> None:
+    seen.changes_rows = bool(node.is_from)
+    if node.relation is not None:
+        seen.lock(name_of(node.relation), "RowExclusive" if node.is_from else "AccessShare", scans=not node.is_from)
+    seen.read(node.query)
+
+
+def _truncate(node: Any, seen: Seen) -> None:
+    for relation in node.relations:
+        seen.lock(name_of(relation), "AccessExclusive")
+    seen.known = node.behavior != enums.DropBehavior.DROP_CASCADE
+
+
+def _lock_table(node: Any, seen: Seen) -> None:
+    for relation in node.relations:
+        seen.lock(name_of(relation), MODES[node.mode - 1])
+
+
+# Tables, views, indexes
+
+
+def _create_table(node: Any, seen: Seen) -> None:
+    own = name_of(node.relation)
+    seen.creates.add(own)
+    for parent in node.inhRelations or ():
+        seen.lock(name_of(parent), "AccessExclusive" if node.partbound is not None else "ShareUpdateExclusive")
+    for element in [*(node.tableElts or ()), *(node.constraints or ())]:
+        if isinstance(element, ast.TableLikeClause):
+            seen.lock(name_of(element.relation), "AccessShare")
+        for constraint in [element, *(getattr(element, "constraints", None) or ())]:
+            referenced = getattr(constraint, "pktable", None)
+            if referenced is not None and name_of(referenced) != own:
+                seen.lock(name_of(referenced), "ShareRowExclusive")
+
+
+def _create_table_as(node: Any, seen: Seen) -> None:
+    seen.creates.add(name_of(node.into.rel))
+    seen.read(node.query)
+
+
+def _create_view(node: Any, seen: Seen) -> None:
+    if node.replace:
+        seen.lock(name_of(node.view), "AccessExclusive")
+    seen.creates.add(name_of(node.view))
+    seen.read(node.query)
+
+
+def _create_index(node: Any, seen: Seen) -> None:
+    if node.idxname is not None:
+        seen.creates.add(Name(node.relation.schemaname, node.idxname))
+    seen.lock(name_of(node.relation), "ShareUpdateExclusive" if node.concurrent else "Share", scans=True)
+
+
+DROPPED = {
+    enums.ObjectType.OBJECT_TABLE, enums.ObjectType.OBJECT_VIEW, enums.ObjectType.OBJECT_MATVIEW,
+    enums.ObjectType.OBJECT_SEQUENCE, enums.ObjectType.OBJECT_FOREIGN_TABLE,
+}  # fmt: skip
+DROPPED_FROM_TABLE = {
+    enums.ObjectType.OBJECT_TRIGGER, enums.ObjectType.OBJECT_POLICY, enums.ObjectType.OBJECT_RULE,
+}  # fmt: skip
+
+
+def _drop(node: Any, seen: Seen) -> None:
+    kind = node.removeType
+    for parts in node.objects:
+        if kind == enums.ObjectType.OBJECT_INDEX:
+            seen.lock(
+                name_from_parts(parts), "ShareUpdateExclusive" if node.concurrent else "AccessExclusive", index=True
+            )
+        elif kind in DROPPED:
+            seen.lock(name_from_parts(parts), "AccessExclusive")
+        elif kind in DROPPED_FROM_TABLE:
+            seen.lock(name_from_parts(parts[:-1]), "AccessExclusive")
+    # What depends on it, and the tables at the other end of foreign keys, only the catalogue knows.
+    seen.known = node.behavior != enums.DropBehavior.DROP_CASCADE and kind != enums.ObjectType.OBJECT_TABLE
+
+
+def _rename(node: Any, seen: Seen) -> None:
+    # An index is locked itself, in a mode that is in nobody's way, and its table is not.
+    if node.relation is not None and node.renameType != enums.ObjectType.OBJECT_INDEX:
+        seen.lock(name_of(node.relation), "AccessExclusive")
+
+
+def _set_schema(node: Any, seen: Seen) -> None:
+    if node.relation is not None:
+        seen.lock(name_of(node.relation), "AccessExclusive")
+
+
+def _create_trigger(node: Any, seen: Seen) -> None:
+    seen.lock(name_of(node.relation), "ShareRowExclusive")
+
+
+def _create_policy(node: Any, seen: Seen) -> None:
+    seen.lock(name_of(node.table), "AccessExclusive")
+
+
+def _create_rule(node: Any, seen: Seen) -> None:
+    seen.lock(name_of(node.relation), "AccessExclusive")
+
+
+def _create_statistics(node: Any, seen: Seen) -> None:
+    for relation in node.relations:
+        seen.lock(name_of(relation), "ShareUpdateExclusive")
+
+
+def _alter_sequence(node: Any, seen: Seen) -> None:
+    seen.lock(name_of(node.sequence), "ShareRowExclusive")
+
+
+def _grant(node: Any, seen: Seen) -> None:
+    if node.targtype == enums.GrantTargetType.ACL_TARGET_OBJECT and node.objtype == enums.ObjectType.OBJECT_TABLE:
+        for relation in node.objects:
+            seen.lock(name_of(relation), "AccessShare")
+
+
+def _comment(node: Any, seen: Seen) -> None:
+    kind = node.objtype
+    if kind in DROPPED:
+        seen.lock(name_from_parts(node.object), "ShareUpdateExclusive")
+    elif kind == enums.ObjectType.OBJECT_COLUMN:
+        seen.lock(name_from_parts(node.object[:-1]), "ShareUpdateExclusive")
+
+
+# What keeps house
+
+
+def _options(options: Any) -> set[str]:
+    """Those that are switched on."""
+    off = {"false", "off", "0"}
+    return {
+        option.defname
+        for option in options or ()
+        if option.arg is None or str(getattr(option.arg, "sval", getattr(option.arg, "ival", ""))) not in off
+    }
+
+
+def _vacuum(node: Any, seen: Seen) -> None:
+    full = node.is_vacuumcmd and "full" in _options(node.options)
+    for item in node.rels or ():
+        seen.lock(
+            name_of(item.relation), "AccessExclusive" if full else "ShareUpdateExclusive", rewrites=full, scans=True
+        )
+    seen.known = bool(node.rels)
+
+
+def _cluster(node: Any, seen: Seen) -> None:
+    if node.relation is not None:
+        seen.lock(name_of(node.relation), "AccessExclusive", rewrites=True, scans=True)
+    seen.known = node.relation is not None
+
+
+def _reindex(node: Any, seen: Seen) -> None:
+    mode: Mode = "ShareUpdateExclusive" if "concurrently" in _options(node.params) else "Share"
+    if node.relation is not None:
+        is_index = node.kind == enums.ReindexObjectType.REINDEX_OBJECT_INDEX
+        seen.lock(name_of(node.relation), mode, scans=True, index=is_index)
+    seen.known = node.relation is not None
+
+
+def _refresh(node: Any, seen: Seen) -> None:
+    if node.concurrent:
+        seen.lock(name_of(node.relation), "Exclusive", scans=True)
+    else:
+        seen.lock(name_of(node.relation), "AccessExclusive", rewrites=True, scans=True)
+    seen.known = False  # what its query reads is in the catalogue
+
+
+def _alter_table(node: Any, seen: Seen) -> None:
+    from michi.alterations import alter_table  # noqa: PLC0415 -- the two know each other
+
+    alter_table(node, seen)
+
+
+HANDLERS: dict[type, Callable[[Any, Seen], None]] = {
+    ast.InsertStmt: _change_rows, ast.UpdateStmt: _change_rows, ast.DeleteStmt: _change_rows, ast.MergeStmt: _change_rows,
+    ast.SelectStmt: _select, ast.CopyStmt: _copy, ast.TruncateStmt: _truncate, ast.LockStmt: _lock_table,
+    ast.CreateStmt: _create_table, ast.CreateTableAsStmt: _create_table_as, ast.ViewStmt: _create_view,
+    ast.IndexStmt: _create_index, ast.DropStmt: _drop, ast.RenameStmt: _rename, ast.AlterObjectSchemaStmt: _set_schema,
+    ast.CreateTrigStmt: _create_trigger, ast.CreatePolicyStmt: _create_policy, ast.AlterPolicyStmt: _create_policy,
+    ast.RuleStmt: _create_rule, ast.CreateStatsStmt: _create_statistics, ast.AlterSeqStmt: _alter_sequence,
+    ast.CommentStmt: _comment, ast.VacuumStmt: _vacuum, ast.ClusterStmt: _cluster, ast.ReindexStmt: _reindex,
+    ast.GrantStmt: _grant, ast.RefreshMatViewStmt: _refresh, ast.AlterTableStmt: _alter_table,
+}  # fmt: skip
+# They lock no relation of the schema, or only new ones.
+HARMLESS = frozenset({
+    ast.CreateSchemaStmt, ast.CreateEnumStmt, ast.AlterEnumStmt, ast.CreateFunctionStmt, ast.CreateSeqStmt, ast.CreateDomainStmt,
+    ast.CompositeTypeStmt, ast.CreateRangeStmt, ast.GrantRoleStmt, ast.VariableSetStmt, ast.NotifyStmt,
+    ast.AlterDefaultPrivilegesStmt, ast.CreateRoleStmt, ast.AlterRoleStmt, ast.DropRoleStmt, ast.AlterFunctionStmt,
+    ast.CheckPointStmt, ast.ConstraintsSetStmt, ast.VariableShowStmt, ast.DefineStmt,
+})  # fmt: skip
