@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pglast import ast, enums
-from pglast.visitors import Visitor
 
-from michi.locks import Mode, Name, Seen, name_of
+from michi.locks import Name, Seen, name_of
+from michi.mentions import Mode, list_functions
 
 AT = enums.AlterTableType
 CONSTR = enums.ConstrType
@@ -133,20 +133,11 @@ def _is_stored(constraint: Any) -> bool:
     return bool(getattr(constraint, "generated_kind", "s") in {"s", "\x00"})
 
 
-class _Calls(Visitor):
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def visit_FuncCall(self, _ancestors: Any, node: Any) -> None:
-        self.names.append(node.funcname[-1].sval)
-
-
 def is_volatile(expression: Any) -> bool | None:
     """Whether a default differs from row to row, which takes a rewrite; None where a function is called that is not known here."""
     if isinstance(expression, ast.A_Const):
         return False
-    visitor = _Calls()
-    visitor(expression)
-    if any(name in VOLATILE_FUNCTIONS for name in visitor.names):
+    called = list_functions(expression)
+    if called & VOLATILE_FUNCTIONS:
         return True
-    return False if all(name in STABLE_FUNCTIONS for name in visitor.names) else None
+    return None if called - STABLE_FUNCTIONS else False

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from michi import __version__, command
 from michi.command import JSON, Arguments, Commands, option, show
-from michi.errors import DatabaseUnreachable, MigrationsPending, UsageError
+from michi.errors import ConfigurationMissing, DatabaseUnreachable, MigrationsPending, UsageError
 from michi.settings import Target, find_migrations, find_target, parse_duration
 
 if TYPE_CHECKING:
@@ -146,6 +146,60 @@ def wait(arguments: Arguments) -> None:
 
 
 @commands.verb(
+    "plan",
+    FOLDER,
+    FROM_STDIN,
+    option("--phase", choices=("expand", "contract"), help="what a deploy of this phase would do"),
+    option("--allow-out-of-order", action="store_true", help="as in deploy"),
+    option("--even-if-connected", action="store_true", help="as in deploy"),
+    option("--no-shadow", action="store_true", help="make no throw-away database: tell locks from the parse tree"),
+    JSON,
+)
+def plan(arguments: Arguments) -> int:
+    """What a deploy would do: locks, what they block and for how long, who is in the way, who survives. Changes nothing."""
+    import psycopg
+
+    from michi.database import connect, connection_lost
+    from michi.foresight import Wishes, foresee
+    from michi.outlook import print_plan
+
+    wishes = Wishes(arguments.phase, arguments.allow_out_of_order, arguments.even_if_connected, not arguments.no_shadow)
+    folder = _folder(arguments)
+    server = connect(_target(arguments))
+    with server.connection:
+        try:
+            foreseen = foresee(server, folder, wishes)
+        except psycopg.OperationalError as error:
+            raise connection_lost(error, server) from None
+    if arguments.json:
+        show(foreseen.as_dict(), "", as_json=True)
+    else:
+        print_plan(foreseen, sys.stdout)
+    return foreseen.verdict.exit_code
+
+
+@commands.verb(
+    "lint",
+    option("names", nargs="*", metavar="MIGRATION", help="names or parts of them (default: those that are pending)"),
+    option("--all", action="store_true", help="all migrations of the folder"),
+    FOLDER,
+    FROM_STDIN,
+    JSON,
+)
+def lint(arguments: Arguments) -> int:
+    """squawk's rules and michi's own, as severe as the tables are large. Without a database every table counts as large."""
+    from michi.linting import lint_folder
+    from michi.outlook import print_findings
+
+    found = lint_folder(_folder(arguments), _optional_target(arguments), arguments.names, everything=arguments.all)
+    if arguments.json:
+        show(found.as_dict(), "", as_json=True)
+    else:
+        print_findings(found.findings, found.where, sys.stdout)
+    return found.exit_code
+
+
+@commands.verb(
     "resolve",
     FOLDER,
     FROM_STDIN,
@@ -268,6 +322,14 @@ def _folder(arguments: Arguments) -> Folder:
 
 def _target(arguments: Arguments) -> Target:
     return find_target(os.environ, sys.stdin if arguments.database_url_stdin else None)
+
+
+def _optional_target(arguments: Arguments) -> Target | None:
+    """None where no database is configured at all; one that is configured badly is an error."""
+    try:
+        return _target(arguments)
+    except ConfigurationMissing:
+        return None
 
 
 def _standing(folder: Folder, target: Target) -> tuple[Standing, str]:

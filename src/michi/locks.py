@@ -7,17 +7,15 @@ all of it against a running server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pglast import ast, enums
 from pglast.parser import ParseError, parse_sql
-from pglast.visitors import Visitor
 
-Mode = Literal[
-    "AccessShare", "RowShare", "RowExclusive", "ShareUpdateExclusive", "Share", "ShareRowExclusive", "Exclusive", "AccessExclusive",
-]  # fmt: skip
+from michi.mentions import Mode, list_functions, list_relations
+
 Blocks = Literal["nothing", "writes", "reads and writes"]
 MODES: tuple[Mode, ...] = (
     "AccessShare", "RowShare", "RowExclusive", "ShareUpdateExclusive", "Share", "ShareRowExclusive", "Exclusive", "AccessExclusive",
@@ -41,6 +39,26 @@ CONFLICTS: dict[Mode, frozenset[Mode]] = {
 }
 
 
+# A query that calls only these does no more than it shows.
+PLAIN_FUNCTIONS = frozenset(
+    {
+        "count",
+        "sum",
+        "min",
+        "max",
+        "avg",
+        "bool_and",
+        "bool_or",
+        "coalesce",
+        "now",
+        "lower",
+        "upper",
+        "pg_sleep",
+        "set_config",
+    }
+)
+
+
 @dataclass(frozen=True, order=True)
 class Name:
     """A relation as a statement writes it; `schema` None is the search path's."""
@@ -56,8 +74,9 @@ class Name:
 class Effect:
     """What a statement does to one relation.
 
-    `rewrites`: all rows are written anew, into a new file; None where only the catalogue can tell. `scans`: all rows are read while
-    the lock is held. `index`: the name is that of an index; the lock is on its table.
+    `rewrites`: all rows are written anew, into a new file; None where only the catalogue can tell. `scans`: all rows may be read
+    while the lock is held. `index`: the name is that of an index; the lock is on its table. `index_locked`: an index is locked too,
+    so that no query on the table can be planned.
     """
 
     name: Name
@@ -65,10 +84,11 @@ class Effect:
     rewrites: bool | None = False
     scans: bool = False
     index: bool = False
+    index_locked: bool = False
 
     @property
     def blocks(self) -> Blocks:
-        return BLOCKS[self.mode]
+        return "reads and writes" if self.index_locked else BLOCKS[self.mode]
 
 
 @dataclass(frozen=True)
@@ -91,20 +111,27 @@ class Seen:
     known: bool = True
 
     def lock(
-        self, name: Name, mode: Mode, *, rewrites: bool | None = False, scans: bool = False, index: bool = False
+        self,
+        name: Name,
+        mode: Mode,
+        *,
+        rewrites: bool | None = False,
+        scans: bool = False,
+        index: bool = False,
+        index_locked: bool = False,
     ) -> None:
         found = self.effects.get(name, Effect(name, mode))
         if found.rewrites is not False and rewrites is not True:
             rewrites = found.rewrites
-        self.effects[name] = Effect(
-            name, max(mode, found.mode, key=STRENGTH.__getitem__), rewrites, scans or found.scans, index
-        )
+        strongest = max(mode, found.mode, key=STRENGTH.__getitem__)
+        self.effects[name] = Effect(name, strongest, rewrites, scans or found.scans, index, index_locked)
 
-    def read(self, node: Any, but: Name | None = None) -> None:
+    def read(self, node: Any, but: Name | None = None, *, scans: bool = True) -> None:
         """What a query reads and what it changes in its WITH; row locks of its FOR UPDATE."""
-        for name, mode in _relations(node):
+        for relation, mode in list_relations(node):
+            name = name_of(relation)
             if name != but:
-                self.lock(name, mode)
+                self.lock(name, mode, scans=scans)
 
 
 def name_of(relation: Any) -> Name:
@@ -135,43 +162,9 @@ def find_effects(text: str) -> Effects:
 # Queries and changes of rows
 
 
-class _Relations(Visitor):
-    def __init__(self) -> None:
-        self.found: list[Any] = []
-        self.common: set[str] = set()
-        self.locked: list[Any] = []
-        self.changed: list[Any] = []
-
-    def visit_RangeVar(self, _ancestors: Any, node: Any) -> None:
-        self.found.append(node)
-
-    def visit_CommonTableExpr(self, _ancestors: Any, node: Any) -> None:
-        self.common.add(node.ctename)
-        if isinstance(node.ctequery, ast.InsertStmt | ast.UpdateStmt | ast.DeleteStmt | ast.MergeStmt):
-            self.changed.append(node.ctequery.relation)
-
-    def visit_SelectStmt(self, _ancestors: Any, node: Any) -> None:
-        if node.lockingClause:
-            self.locked += [item for item in node.fromClause or () if isinstance(item, ast.RangeVar)]
-
-
-def _relations(node: Any) -> Iterator[tuple[Name, Mode]]:
-    if node is None:
-        return
-    visitor = _Relations()
-    visitor(node)
-    locked = {name_of(relation) for relation in visitor.locked}
-    changed = {name_of(relation) for relation in visitor.changed}
-    for relation in visitor.found:
-        name = name_of(relation)
-        if name.schema is None and name.relation in visitor.common and name not in changed:
-            continue
-        yield name, "RowExclusive" if name in changed else "RowShare" if name in locked else "AccessShare"
-
-
 def _change_rows(node: Any, seen: Seen) -> None:
     seen.changes_rows = True
-    seen.lock(name_of(node.relation), "RowExclusive")
+    seen.lock(name_of(node.relation), "RowExclusive", scans=not isinstance(node, ast.InsertStmt))
     seen.read(node, but=name_of(node.relation))
 
 
@@ -181,40 +174,7 @@ def _select(node: Any, seen: Seen) -> None:
         seen.creates.add(name_of(into.rel))
     seen.read(node, but=name_of(into.rel) if into is not None else None)
     # Only a query that calls nothing does no more than it shows.
-    seen.known = seen.known and not _calls_something(node)
-
-
-class _Calls(Visitor):
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def visit_FuncCall(self, _ancestors: Any, node: Any) -> None:
-        self.names.add(node.funcname[-1].sval)
-
-
-def _calls_something(node: Any) -> bool:
-    visitor = _Calls()
-    visitor(node)
-    return bool(visitor.names - PLAIN_FUNCTIONS)
-
-
-PLAIN_FUNCTIONS = frozenset(
-    {
-        "count",
-        "sum",
-        "min",
-        "max",
-        "avg",
-        "bool_and",
-        "bool_or",
-        "coalesce",
-        "now",
-        "lower",
-        "upper",
-        "pg_sleep",
-        "set_config",
-    }
-)
+    seen.known = seen.known and not list_functions(node) - PLAIN_FUNCTIONS
 
 
 def _copy(node: Any, seen: Seen) -> None:
@@ -261,7 +221,7 @@ def _create_view(node: Any, seen: Seen) -> None:
     if node.replace:
         seen.lock(name_of(node.view), "AccessExclusive")
     seen.creates.add(name_of(node.view))
-    seen.read(node.query)
+    seen.read(node.query, scans=False)
 
 
 def _create_index(node: Any, seen: Seen) -> None:
@@ -372,7 +332,7 @@ def _reindex(node: Any, seen: Seen) -> None:
     mode: Mode = "ShareUpdateExclusive" if "concurrently" in _options(node.params) else "Share"
     if node.relation is not None:
         is_index = node.kind == enums.ReindexObjectType.REINDEX_OBJECT_INDEX
-        seen.lock(name_of(node.relation), mode, scans=True, index=is_index)
+        seen.lock(name_of(node.relation), mode, scans=True, index=is_index, index_locked=mode == "Share")
     seen.known = node.relation is not None
 
 
