@@ -22,7 +22,7 @@ from michi.shadow import shadow_database
 from michi.sql import Statement, first_line
 
 # Rough rates of one session on ordinary disks, to tell a second from an hour.
-SCANNED_BYTES_PER_SECOND = 200e6
+SCANNED_BYTES_PER_SECOND = 100e6
 REWRITTEN_BYTES_PER_SECOND = 40e6
 
 
