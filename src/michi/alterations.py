@@ -6,7 +6,7 @@ from typing import Any
 
 from pglast import ast, enums
 
-from michi.locks import Name, Seen, name_of
+from michi.effects import Name, Seen, name_of
 from michi.mentions import Mode, list_functions
 
 AT = enums.AlterTableType

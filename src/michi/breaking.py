@@ -7,7 +7,7 @@ from typing import Any
 from pglast import ast, enums
 from pglast.parser import ParseError, parse_sql
 
-from michi.locks import Name, name_from_parts, name_of
+from michi.effects import Name, name_from_parts, name_of
 
 AT = enums.AlterTableType
 CONSTR = enums.ConstrType

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from michi.apps import App, too_old
 from michi.attempt import Script
+from michi.effects import Blocks
 from michi.errors import MichiError
 from michi.folder import DEFAULT_LOCK_TIMEOUT_SECONDS
 from michi.lint import SMALL_BYTES, Finding
 from michi.live import Holder
-from michi.locks import Blocks
 from michi.mentions import Mode
 from michi.plan import Choice
 

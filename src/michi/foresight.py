@@ -9,12 +9,12 @@ from typing import Any
 from michi.apps import Connected, find_too_old, list_connected
 from michi.attempt import Script, read_script
 from michi.database import Server
+from michi.effects import BLOCKS, Name
 from michi.errors import MichiError, Refused, UsageError
 from michi.folder import Folder, Phase
 from michi.forecast import Forecast, Lock, Method, Step, Verdict, judge
 from michi.lint import Finding, lint, names_in
 from michi.live import Holder, Relation, find_holders, find_long_transactions, find_relations, in_the_way
-from michi.locks import BLOCKS, Name
 from michi.plan import Choice, Standing, choose, compare, refusal
 from michi.rehearsal import Outcome, Rehearsal, Touched, from_parse_tree
 from michi.runner import read_ledger

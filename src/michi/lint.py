@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from michi.attempt import Script
 from michi.breaking import find_breaks
+from michi.effects import STRENGTH, Effect, Effects, Name
 from michi.errors import UsageError
 from michi.live import Relation
-from michi.locks import STRENGTH, Effect, Effects, Name, find_effects
+from michi.locks import find_effects
 from michi.sql import Statement, first_line
 
 Severity = Literal["error", "warning", "note"]

@@ -10,11 +10,11 @@ import psycopg
 
 from michi.attempt import Script, read_script
 from michi.database import connect, connection_lost
+from michi.effects import Name
 from michi.errors import FolderInvalid, UsageError
 from michi.folder import Folder, Migration
 from michi.lint import Finding, lint, names_in, worst
 from michi.live import Relation, find_relations
-from michi.locks import Name
 from michi.plan import compare
 from michi.runner import read_ledger
 from michi.settings import Target

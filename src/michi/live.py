@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from michi.database import Connection
-from michi.locks import CONFLICTS, Name
+from michi.effects import CONFLICTS, Name
 from michi.mentions import Mode
 
 LONG_TRANSACTION_SECONDS = 60

@@ -8,36 +8,14 @@ all of it against a running server.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pglast import ast, enums
 from pglast.parser import ParseError, parse_sql
 
-from michi.mentions import Mode, list_functions, list_relations
-
-Blocks = Literal["nothing", "writes", "reads and writes"]
-MODES: tuple[Mode, ...] = (
-    "AccessShare", "RowShare", "RowExclusive", "ShareUpdateExclusive", "Share", "ShareRowExclusive", "Exclusive", "AccessExclusive",
-)  # fmt: skip
-STRENGTH = {mode: number for number, mode in enumerate(MODES)}
-# What an app does takes AccessShare (reads), RowShare (locks rows) and RowExclusive (writes).
-BLOCKS: dict[Mode, Blocks] = {
-    "AccessShare": "nothing", "RowShare": "nothing", "RowExclusive": "nothing", "ShareUpdateExclusive": "nothing",
-    "Share": "writes", "ShareRowExclusive": "writes", "Exclusive": "writes", "AccessExclusive": "reads and writes",
-}  # fmt: skip
-# Table 13.2 of the manual, by strength: which modes cannot be held together.
-CONFLICTS: dict[Mode, frozenset[Mode]] = {
-    "AccessShare": frozenset({"AccessExclusive"}),
-    "RowShare": frozenset({"Exclusive", "AccessExclusive"}),
-    "RowExclusive": frozenset({"Share", "ShareRowExclusive", "Exclusive", "AccessExclusive"}),
-    "ShareUpdateExclusive": frozenset(MODES[3:]),
-    "Share": frozenset({"RowExclusive", "ShareUpdateExclusive", "ShareRowExclusive", "Exclusive", "AccessExclusive"}),
-    "ShareRowExclusive": frozenset(MODES[2:]),
-    "Exclusive": frozenset(MODES[1:]),
-    "AccessExclusive": frozenset(MODES),
-}
-
+from michi.alterations import alter_table
+from michi.effects import MODES, Effects, Name, Seen, name_from_parts, name_of
+from michi.mentions import Mode, list_functions
 
 # A query that calls only these does no more than it shows.
 PLAIN_FUNCTIONS = frozenset(
@@ -57,91 +35,6 @@ PLAIN_FUNCTIONS = frozenset(
         "set_config",
     }
 )
-
-
-@dataclass(frozen=True, order=True)
-class Name:
-    """A relation as a statement writes it; `schema` None is the search path's."""
-
-    schema: str | None
-    relation: str
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.relation}" if self.schema else self.relation
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a statement does to one relation.
-
-    `rewrites`: all rows are written anew, into a new file; None where only the catalogue can tell. `scans`: all rows may be read
-    while the lock is held. `index`: the name is that of an index; the lock is on its table. `index_locked`: an index is locked too,
-    so that no query on the table can be planned.
-    """
-
-    name: Name
-    mode: Mode
-    rewrites: bool | None = False
-    scans: bool = False
-    index: bool = False
-    index_locked: bool = False
-
-    @property
-    def blocks(self) -> Blocks:
-        return "reads and writes" if self.index_locked else BLOCKS[self.mode]
-
-
-@dataclass(frozen=True)
-class Effects:
-    """All that is seen of a statement. `known` is False where it may do more than it shows: DO, CALL, functions, CASCADE."""
-
-    on: tuple[Effect, ...] = ()
-    creates: frozenset[Name] = frozenset()
-    changes_rows: bool = False
-    known: bool = True
-
-
-@dataclass
-class Seen:
-    """Collects effects; the strongest mode on a relation counts."""
-
-    effects: dict[Name, Effect] = field(default_factory=dict)
-    creates: set[Name] = field(default_factory=set)
-    changes_rows: bool = False
-    known: bool = True
-
-    def lock(
-        self,
-        name: Name,
-        mode: Mode,
-        *,
-        rewrites: bool | None = False,
-        scans: bool = False,
-        index: bool = False,
-        index_locked: bool = False,
-    ) -> None:
-        found = self.effects.get(name, Effect(name, mode))
-        if found.rewrites is not False and rewrites is not True:
-            rewrites = found.rewrites
-        strongest = max(mode, found.mode, key=STRENGTH.__getitem__)
-        self.effects[name] = Effect(name, strongest, rewrites, scans or found.scans, index, index_locked)
-
-    def read(self, node: Any, but: Name | None = None, *, scans: bool = True) -> None:
-        """What a query reads and what it changes in its WITH; row locks of its FOR UPDATE."""
-        for relation, mode in list_relations(node):
-            name = name_of(relation)
-            if name != but:
-                self.lock(name, mode, scans=scans)
-
-
-def name_of(relation: Any) -> Name:
-    return Name(relation.schemaname, relation.relname)
-
-
-def name_from_parts(parts: Any) -> Name:
-    """From a list of strings, the relation last."""
-    *schema, relation = (part.sval for part in parts)
-    return Name(schema[-1] if schema else None, relation)
 
 
 def find_effects(text: str) -> Effects:
@@ -344,12 +237,6 @@ def _refresh(node: Any, seen: Seen) -> None:
     seen.known = False  # what its query reads is in the catalogue
 
 
-def _alter_table(node: Any, seen: Seen) -> None:
-    from michi.alterations import alter_table  # noqa: PLC0415 -- the two know each other
-
-    alter_table(node, seen)
-
-
 HANDLERS: dict[type, Callable[[Any, Seen], None]] = {
     ast.InsertStmt: _change_rows, ast.UpdateStmt: _change_rows, ast.DeleteStmt: _change_rows, ast.MergeStmt: _change_rows,
     ast.SelectStmt: _select, ast.CopyStmt: _copy, ast.TruncateStmt: _truncate, ast.LockStmt: _lock_table,
@@ -358,7 +245,7 @@ HANDLERS: dict[type, Callable[[Any, Seen], None]] = {
     ast.CreateTrigStmt: _create_trigger, ast.CreatePolicyStmt: _create_policy, ast.AlterPolicyStmt: _create_policy,
     ast.RuleStmt: _create_rule, ast.CreateStatsStmt: _create_statistics, ast.AlterSeqStmt: _alter_sequence,
     ast.CommentStmt: _comment, ast.VacuumStmt: _vacuum, ast.ClusterStmt: _cluster, ast.ReindexStmt: _reindex,
-    ast.GrantStmt: _grant, ast.RefreshMatViewStmt: _refresh, ast.AlterTableStmt: _alter_table,
+    ast.GrantStmt: _grant, ast.RefreshMatViewStmt: _refresh, ast.AlterTableStmt: alter_table,
 }  # fmt: skip
 # They lock no relation of the schema, or only new ones.
 HARMLESS = frozenset({

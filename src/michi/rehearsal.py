@@ -13,7 +13,8 @@ from psycopg.pq import TransactionStatus
 
 from michi.attempt import CLEAN, Script
 from michi.database import Connection, Server, session_settings
-from michi.locks import STRENGTH, Effect, Name, find_effects
+from michi.effects import STRENGTH, Effect, Name
+from michi.locks import find_effects
 from michi.mentions import Mode
 from michi.sql import Statement, first_line
 

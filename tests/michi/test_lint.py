@@ -12,9 +12,9 @@ import pytest
 
 import michi.lint
 from michi.breaking import find_breaks
+from michi.effects import Name
 from michi.errors import DirectiveInvalid
 from michi.folder import Migration
-from michi.locks import Name
 from tests.support.operator import Operator
 
 TABLES = "20260101000000_tables"

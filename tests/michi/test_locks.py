@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from michi.locks import BLOCKS, CONFLICTS, MODES, STRENGTH, Effects, Name, find_effects
+from michi.effects import BLOCKS, CONFLICTS, MODES, STRENGTH, Effects, Name
+from michi.locks import find_effects
 from tests.conftest import url_of_database
 from tests.michi.chaos import clusters
 from tests.support.operator import ROW
