@@ -104,20 +104,18 @@ def find_too_old(connected: Connected, migration: Migration) -> list[App]:
 
 def refuse_older_apps(connection: Connection, migration: Migration) -> None:
     """Raises AppsTooOld while an app is connected that the contract migration would break."""
-    if migration.directives.phase == "contract" and (found := find_too_old(list_connected(connection), migration)):
+    if found := find_too_old(list_connected(connection), migration):
         raise too_old(found, migration)
 
 
-def refuse_older_apps_until_commit(connection: Connection, schema: str, migration: Migration) -> None:
-    """The same inside the migration's transaction, so that no older app can slip in before it ends.
+def lock_ledger_to_commit(connection: Connection, schema: str) -> None:
+    """Before the last look inside the migration's transaction, so that no older app can slip in before it ends.
 
     An app first connects and then reads the ledger to see whether it fits. From here on its reading waits for our commit and finds
-    this migration; one that has read before is connected, and seen here.
+    this migration; one that has read before is connected, and seen.
     """
-    if migration.directives.phase == "contract":
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(ledger.table(schema)))
-        connection.execute("SELECT pg_stat_clear_snapshot()")
-        refuse_older_apps(connection, migration)
+    connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(ledger.table(schema)))
+    connection.execute("SELECT pg_stat_clear_snapshot()")
 
 
 def too_old(found: Sequence[App], migration: Migration) -> AppsTooOld:

@@ -18,13 +18,11 @@ from psycopg import sql as pgsql
 from psycopg.pq import TransactionStatus
 
 from michi import ledger
-from michi.apps import refuse_older_apps, refuse_older_apps_until_commit
 from michi.database import Server, session_settings
 from michi.errors import MichiError, StatementInDoubt
 from michi.events import Emit
 from michi.failure import RETRYABLE, VerificationFailed, describe_failure, failure_error
 from michi.folder import DEFAULT_LOCK_TIMEOUT_SECONDS, Migration, Phase
-from michi.keyset import read_sweep
 from michi.ledger import Attempt, Origin
 from michi.sql import Statement, first_line, runs_in_transaction, split
 from michi.watch import Watch
@@ -68,6 +66,8 @@ def read_script(migration: Migration) -> Script:
         split(migration.verify_sql, migration.path / "verify.sql") if migration.verify_sql is not None else []
     )
     if directives.backfill_rows is not None:
+        from michi.keyset import read_sweep  # noqa: PLC0415 -- most deploys have no backfill
+
         read_sweep(statements, path)
         in_transaction = False
     else:
@@ -106,8 +106,7 @@ class Run:
 
     def apply(self) -> None:
         """Raises MigrationFailed, TableLocked, StatementInDoubt, AppsTooOld, or psycopg.OperationalError when the session dies."""
-        if not self.options.even_if_connected:
-            refuse_older_apps(self.connection, self.migration)
+        self._refuse_older_apps(until_commit=False)
         self.emit(
             "migration_started",
             migration=self.migration.name,
@@ -159,8 +158,7 @@ class Run:
         self._verify()
         if any(CHANGES_ROLE.match(statement.text) for statement in self.script.statements):
             self.connection.execute("RESET SESSION AUTHORIZATION; RESET ROLE")
-        if not self.options.even_if_connected:
-            refuse_older_apps_until_commit(self.connection, self.schema, self.migration)
+        self._refuse_older_apps(until_commit=True)
         total = len(self.script.statements)
         ledger.insert_attempt(
             self.connection, self.schema, self.migration, self.origin,
@@ -168,6 +166,16 @@ class Run:
         )  # fmt: skip
         self.current = None
         self.connection.execute("COMMIT")
+
+    def _refuse_older_apps(self, *, until_commit: bool) -> None:
+        """Raises AppsTooOld while an app is connected that this migration would break."""
+        if self.migration.directives.phase == "expand" or self.options.even_if_connected:
+            return
+        from michi import apps  # noqa: PLC0415 -- most deploys have no contract migration
+
+        if until_commit:
+            apps.lock_ledger_to_commit(self.connection, self.schema)
+        apps.refuse_older_apps(self.connection, self.migration)
 
     def _patience(self, statement: Statement) -> float:
         """How long a statement may wait for others, in seconds; 0 is for ever.

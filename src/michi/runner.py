@@ -6,7 +6,6 @@ import psycopg
 
 from michi import ledger
 from michi.attempt import Options, Run, Script, read_script
-from michi.backfill import Backfill
 from michi.database import Server, connection_lost
 from michi.errors import BaselineNeeded
 from michi.events import Emit
@@ -101,5 +100,11 @@ def _apply(
     emit("plan", pending=[script.migration.name for script in scripts], head=standing.head)
     with Watch(server, emit) as watch:
         for script in scripts:
-            kind = Run if script.migration.directives.backfill_rows is None else Backfill
+            kind = Run if script.migration.directives.backfill_rows is None else _backfill()
             kind(server, script, standing.last.get(script.migration.name), origin, options, emit, watch).apply()
+
+
+def _backfill() -> type[Run]:
+    from michi.backfill import Backfill  # noqa: PLC0415 -- most deploys have none
+
+    return Backfill
