@@ -17,7 +17,7 @@ from michi.keyset import ESTIMATE, PRIMARY_KEY, Column, check_key, read_sweep
 
 # A batch should be over before anybody who waits for one of its rows notices. The pause is as long as the batch was, so that
 # the disk, the replicas and autovacuum have half of the time for everybody else.
-BATCH_SECONDS = 0.15
+BATCH_SECONDS = 0.1
 PAUSE_PER_BATCH = 1.0
 FIRST_BATCH_ROWS = 1000
 LARGEST_STEP = 2.0
