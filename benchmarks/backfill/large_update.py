@@ -53,7 +53,10 @@ def measure(rows: int, idle_seconds: float, *, peer: bool = True) -> dict[str, A
         if peer:
             postgres.execute("UPDATE words SET romaji = NULL WHERE id <= 1", "VACUUM words")
             whole = STATEMENT.partition(" WHERE")[0]
-            results["one UPDATE"] = _under_load(postgres, folder, rows, lambda: postgres.execute(whole))
+            psql = [*postgres.psql, "-d", postgres.url(), "-c", whole]
+            results["one UPDATE"] = _under_load(
+                postgres, folder, rows, lambda: run(psql, DEPLOY_SECONDS, environment())
+            )
         results["idle again"] = _under_load(postgres, folder, rows, lambda: time.sleep(idle_seconds))
         return results
 

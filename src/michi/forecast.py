@@ -75,13 +75,14 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Forecast:
-    """One pending migration."""
+    """One pending migration. `statements_done` have run already, by an attempt that stopped half-way, and are no steps."""
 
     script: Script
     steps: tuple[Step, ...]
     broken: tuple[App, ...]
     findings: tuple[Finding, ...]
     out_of_order: bool
+    statements_done: int
 
     @property
     def name(self) -> str:
@@ -110,6 +111,7 @@ class Forecast:
             "backfill_rows": directives.backfill_rows,
             "lock_timeout_seconds": self.lock_timeout_seconds,
             "out_of_order": self.out_of_order,
+            "statements_done": self.statements_done,
             "breaks": [app.as_dict() for app in self.broken],
             "blocked": [asdict(blocked) for blocked in self.blocked],
             "statements": [step.as_dict() for step in self.steps],

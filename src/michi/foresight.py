@@ -114,12 +114,14 @@ def _foresee(
     forecasts = tuple(
         Forecast(
             script,
-            tuple(_step(s, outcome, live, holders) for s, outcome in zip(script.statements, found, strict=True)),
+            tuple(_step(s, outcome, live, holders) for s, outcome in zip(script.statements, found, strict=True))[done:],
             tuple(find_too_old(connected, script.migration)),
             tuple(finding for finding in findings if finding.migration == script.migration.name),
             script.migration.name in standing.out_of_order,
+            done,
         )
         for script, found in zip(scripts, outcomes, strict=True)
+        for done in (_statements_done(standing, script),)
     )
     long_transactions = tuple(find_long_transactions(connection))
     verdict = judge(forecasts, choice, even_if_connected=wishes.even_if_connected)
@@ -127,6 +129,12 @@ def _foresee(
         server.describe(), standing.head, verdict, forecasts, choice.held_back, method, method_note if scripts else None,
         linter_note, connected, long_transactions,
     )  # fmt: skip
+
+
+def _statements_done(standing: Standing, script: Script) -> int:
+    """By an earlier attempt that stopped half-way; the next deploy goes on after them."""
+    last = standing.last.get(script.migration.name)
+    return last.statements_done if last is not None and last.verdict == "partial" else 0
 
 
 def _rehearse(

@@ -108,7 +108,8 @@ def _conditions(forecast: Forecast) -> str:
         how = f"in batches of at most {directives.backfill_rows:,} rows"
     else:
         how = "in one transaction" if forecast.script.in_transaction else "statement by statement"
-    return f"{survivors}; {how}{'; out of order' if forecast.out_of_order else ''}"
+    resumed = f"; goes on after statement {forecast.statements_done}" if forecast.statements_done else ""
+    return f"{survivors}; {how}{'; out of order' if forecast.out_of_order else ''}{resumed}"
 
 
 def _step(step: Step, backfill_rows: int | None) -> Iterator[tuple[Text, int]]:

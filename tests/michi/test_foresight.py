@@ -247,6 +247,17 @@ def test_a_statement_that_fails_on_the_shadow_makes_the_plan_doubtful(shop: Oper
     assert [step["failed"] for step in document["migrations"][0]["statements"]] == [False, True]
 
 
+def test_what_an_earlier_attempt_has_done_is_not_foretold_again(shop: Operator) -> None:
+    text = "-- michi: transaction = off\nALTER TABLE words ADD COLUMN note text;\n"
+    shop.write(NEXT, f"{text}ALTER TABLE words DROP COLUMN nothing;")
+    shop.sum()
+    assert shop.deploy().exit_code == 7
+    shop.write(NEXT, f"{text}CREATE INDEX CONCURRENTLY words_note ON words (note);")
+    document = plan(shop)
+    assert document["migrations"][0]["statements_done"] == 1
+    assert (only_step(document)["line"], document["verdict"]["level"]) == (3, "safe")
+
+
 def test_who_holds_a_table_now_and_who_keeps_a_transaction_open_is_named(
     shop: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
