@@ -98,7 +98,9 @@ def _partition(command: Any, seen: Seen) -> tuple[Mode, bool | None, bool]:
 
 
 def _add_constraint(constraint: Any, table: Name, seen: Seen) -> tuple[Mode, bool | None, bool]:
-    unchecked = bool(constraint.skip_validation) or not getattr(constraint, "is_enforced", True)
+    # The parser fills is_enforced in for those two alone.
+    enforceable = constraint.contype in {CONSTR.CONSTR_CHECK, CONSTR.CONSTR_FOREIGN}
+    unchecked = enforceable and (bool(constraint.skip_validation) or not constraint.is_enforced)
     if constraint.contype == CONSTR.CONSTR_FOREIGN:
         if name_of(constraint.pktable) != table:
             seen.lock(name_of(constraint.pktable), "ShareRowExclusive", scans=not unchecked)

@@ -20,11 +20,10 @@ JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = key.number
 WHERE i.indrelid = to_regclass(%s) AND i.indisprimary
 ORDER BY key.place
 """
-# What the planner would guess: the rows of the last ANALYZE, for as many pages as there are now. A partitioned table is its parts.
+# The rows of the last ANALYZE; where there was none since the table was filled, what the statistics have counted. Not scaled by the
+# table's growth, as the planner does: a backfill makes its table grow without a row more. A partitioned table is its parts.
 ESTIMATE = """
-SELECT sum(CASE WHEN c.reltuples < 0 THEN NULL
-                ELSE c.reltuples / greatest(c.relpages, 1)
-                     * greatest(pg_relation_size(c.oid) / current_setting('block_size')::int, 1) END)::bigint
+SELECT sum(CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE nullif(pg_stat_get_live_tuples(c.oid), 0) END)::bigint
 FROM (SELECT relid FROM pg_partition_tree(to_regclass(%(table)s)) WHERE isleaf UNION SELECT to_regclass(%(table)s)) part
 JOIN pg_class c ON c.oid = part.relid AND c.relkind = 'r'
 """

@@ -43,9 +43,9 @@ ABOUT_LOCKS = frozenset({
 # About apps that run: the phase says that it is meant, `undeclared-contract` that it is not.
 ABOUT_APPS = frozenset({
     "ban-drop-column", "ban-drop-table", "ban-drop-view", "ban-drop-function", "ban-drop-type", "ban-drop-schema",
-    "ban-drop-sequence", "ban-drop-domain", "ban-drop-not-null", "ban-drop-default", "ban-drop-generated-expression",
-    "renaming-column", "renaming-table", "renaming-object", "ban-set-schema", "adding-required-field",
-    "changing-column-type",
+    "ban-drop-sequence", "ban-drop-domain", "ban-drop-not-null", "ban-drop-constraint", "ban-drop-default",
+    "ban-drop-generated-expression", "renaming-column", "renaming-table", "renaming-object", "ban-set-schema",
+    "adding-required-field", "changing-column-type",
 })  # fmt: skip
 # A matter of taste, or of what only the author knows.
 TASTE = re.compile(r"prefer-|ban-char-field|identifier-too-long|require-table-schema|require-enum-value-ordering")

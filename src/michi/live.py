@@ -38,7 +38,9 @@ EXACT = "pg_table_size(p.oid)"
 LAST_KNOWN = "p.relpages::bigint * current_setting('block_size')::int"
 
 HOLDERS = """
-SELECT l.relation::bigint, a.pid, coalesce(a.application_name, ''), a.usename::text, a.state,
+SELECT l.relation::bigint, a.pid,
+       CASE a.backend_type WHEN 'autovacuum worker' THEN 'autovacuum, which gives way' ELSE coalesce(a.application_name, '') END,
+       a.usename::text, a.state,
        extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start))::int, left(a.query, 200),
        replace(l.mode, 'Lock', '')
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid

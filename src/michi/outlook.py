@@ -55,9 +55,13 @@ def _print(console: Console, line: Text, margin: int) -> None:
     if not console.is_terminal:
         console.print(line, soft_wrap=True)
         return
-    start = Text(" " * margin)
-    for number, part in enumerate(line.wrap(console, max(20, console.width - margin))):
-        console.print(part if number == 0 else Text.assemble(start, part), soft_wrap=True)
+    first = line.wrap(console, console.width)[0]
+    console.print(first, soft_wrap=True)
+    rest = line[len(first.plain) :]
+    rest = rest[len(rest.plain) - len(rest.plain.lstrip()) :]
+    if rest.plain:
+        for part in rest.wrap(console, max(20, console.width - margin)):
+            console.print(Text.assemble(" " * margin, part), soft_wrap=True)
 
 
 def _plan(plan: Foresight) -> Iterator[tuple[Text, int]]:

@@ -28,6 +28,12 @@ BEYOND_THE_DATABASE = re.compile(
 )
 # What outside a transaction may run on a shadow all the same; CREATE DATABASE and its like may not.
 HARMLESS_ALONE = re.compile(r"\s*(?:vacuum|reindex|cluster|alter\s+table)\b", re.IGNORECASE)
+# ALTER TABLE says at this level, and never translated, whether it goes through the rows: a NOT NULL that a valid CHECK proves, or a
+# partition whose CHECK implies its bounds, takes no look at them.
+TELL_SCANS = "SET client_min_messages = debug1"
+SCANNED = re.compile(
+    r'(?:verifying|rewriting) table "(?P<table>.*)"|building index .* on table "(?P<indexed>.*)"|validating foreign key'
+)
 STATEMENT_TIMEOUT = "SET statement_timeout = '30s'"
 
 RELATIONS = """
@@ -80,6 +86,8 @@ class Rehearsal:
         self.connection: Connection = server.connection
         self.schema = server.target.schema
         self.origin: dict[int, Name] = {}
+        self.notices: list[str] = []
+        self.connection.add_notice_handler(lambda notice: self.notices.append(notice.message_primary or ""))
 
     def replay(self, scripts: Iterable[Script]) -> str | None:
         """Brings the shadow to where the real database is; gives what went wrong, if anything did."""
@@ -120,8 +128,11 @@ class Rehearsal:
 
     def _measure(self, statement: Statement, foretold: dict[int, Effect]) -> tuple[Touched, ...]:
         before = self._relations()
+        self.connection.execute(TELL_SCANS)
+        self.notices.clear()
         self.connection.execute("BEGIN")
         self.connection.execute(statement.text.encode())
+        scanned = self._scanned(statement)
         held: list[Any] = self.connection.execute(HELD).fetchall()
         after = self._relations()
         self.connection.execute("COMMIT")
@@ -143,11 +154,21 @@ class Rehearsal:
                 self._shown(before[oid][0], before[oid][1]),
                 mode,
                 rewrites=not empties and before[oid][2] in "rm" and oid in after and before[oid][3] != after[oid][3],
-                scans=oid in foretold and foretold[oid].scans,
+                scans=oid in foretold and foretold[oid].scans and (scanned is None or before[oid][1] in scanned),
                 index_locked=oid in index_locked,
             )
             for oid, mode in sorted(modes.items(), key=lambda item: -STRENGTH[item[1]])
         )
+
+    def _scanned(self, statement: Statement) -> set[str] | None:
+        """The tables that an ALTER TABLE went through; None where the server does not tell, and the parse tree has to."""
+        matches = [match for notice in self.notices if (match := SCANNED.match(notice)) is not None]
+        told = (
+            statement.text[:5].lower() == "alter" and re.search(r"\bvalidate\b", statement.text, re.IGNORECASE) is None
+        )
+        if not told or any(match["table"] is None and match["indexed"] is None for match in matches):
+            return None
+        return {match["table"] or match["indexed"] for match in matches}
 
     def _unmeasured(
         self, statement: Statement, foretold: dict[int, Effect], note: str | None, *, failed: bool = False

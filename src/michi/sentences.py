@@ -75,11 +75,12 @@ def backfill_text(facts: dict[str, Any]) -> str:
 
 
 def _backfill_start(facts: dict[str, Any]) -> str:
-    total = f" of about {facts['rows_total']:,}" if facts["rows_total"] is not None else ""
-    if facts["rows_done"]:
-        return f"{facts['migration']}: going on after {facts['rows_done']:,}{total} rows, in batches"
+    done, total = facts["rows_done"], facts["rows_total"]
+    if done:
+        of = f" of about {total:,}" if total is not None else ""
+        return f"{facts['migration']}: going on after {done:,}{of} rows"
     return (
-        f"{facts['migration']}: going through{total} rows in batches" if total else f"{facts['migration']}: in batches"
+        f"{facts['migration']}: going through {f'about {total:,} rows' if total is not None else 'the rows'} in batches"
     )
 
 

@@ -144,6 +144,25 @@ def test_whether_the_table_is_rewritten_is_measured(shop: Operator, change: str,
     assert (guessed["method"], only_step(guessed)["method"]) == ("parse tree", "parse tree")
 
 
+def test_a_not_null_that_a_check_proves_reads_no_row(shop: Operator) -> None:
+    shop.write(
+        NEXT,
+        "ALTER TABLE words ALTER COLUMN romaji SET NOT NULL;"
+        "ALTER TABLE words ADD CONSTRAINT kana_known CHECK (kana IS NOT NULL) NOT VALID;"
+        "ALTER TABLE words VALIDATE CONSTRAINT kana_known;"
+        "ALTER TABLE words ALTER COLUMN kana SET NOT NULL;"
+        "ALTER TABLE words ADD CONSTRAINT kana_once UNIQUE (kana);"
+        "ALTER TABLE levels ADD CONSTRAINT of_word FOREIGN KEY (id) REFERENCES words;",
+    )
+    steps = plan(shop)["migrations"][0]["statements"]
+    assert [step["locks"][0]["scans"] for step in steps] == [True, False, True, False, True, True]
+    assert [
+        lock["scans"]
+        for step in plan(shop, "--no-shadow")["migrations"][0]["statements"][3:4]
+        for lock in step["locks"]
+    ] == [True]
+
+
 def test_a_lock_is_held_to_the_end_of_its_transaction(shop: Operator) -> None:
     change = "ALTER TABLE levels ADD COLUMN note text;\nUPDATE words SET romaji = lower(romaji);\nDROP TABLE decks;"
     shop.write(NEXT, change)

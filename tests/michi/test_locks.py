@@ -240,6 +240,24 @@ def test_the_table_of_conflicts_is_symmetric() -> None:
     assert set(BLOCKS) == set(MODES)
 
 
+def test_whether_all_rows_are_read_is_told() -> None:
+    reading = {
+        "ALTER TABLE words ADD CONSTRAINT kana_once UNIQUE (kana)": True,
+        "ALTER TABLE words ADD CONSTRAINT kana_once UNIQUE USING INDEX words_kana": False,
+        "ALTER TABLE words ADD CONSTRAINT positive CHECK (id > 0)": True,
+        "ALTER TABLE words ADD CONSTRAINT positive CHECK (id > 0) NOT VALID": False,
+        "ALTER TABLE words ADD CONSTRAINT known FOREIGN KEY (level) REFERENCES levels": True,
+        "ALTER TABLE words ADD CONSTRAINT known FOREIGN KEY (level) REFERENCES levels NOT VALID": False,
+        "ALTER TABLE words VALIDATE CONSTRAINT known": True,
+        "ALTER TABLE words ALTER COLUMN kana SET NOT NULL": True,
+        "ALTER TABLE words ADD COLUMN note text DEFAULT ''": False,
+        "CREATE INDEX ON words (kana)": True,
+        "UPDATE words SET kana = ''": True,
+        "INSERT INTO words VALUES (1)": False,
+    }
+    assert {text: any(effect.scans for effect in find_effects(text).on) for text in reading} == reading
+
+
 def test_names_keep_their_schema() -> None:
     (effect,) = find_effects('ALTER TABLE shop."Odd Words" ADD COLUMN x int').on
     assert effect.name == Name("shop", "Odd Words")
