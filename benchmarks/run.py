@@ -1,4 +1,4 @@
-"""Runs the benchmarks: `python -m benchmarks.run [http] [migrate] [start]`. Prints tables, keeps the raw numbers as JSON."""
+"""Runs the benchmarks: `python -m benchmarks.run [NAME ...]`. Prints tables, keeps the raw numbers as JSON."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.backfill import large_update
 from benchmarks.http import words
 from benchmarks.migrate import deploy
 from benchmarks.plot.drawing import draw
@@ -47,6 +48,11 @@ BENCHMARKS = {
         lambda quick: deploy.measure(deploy.QUICK, deploy.QUICK_PAIRS) if quick else deploy.measure(deploy.FULL, deploy.FULL_PAIRS),
         deploy.show,
         deploy.plot,
+    ),
+    "backfill": Benchmark(
+        "A backfill of 5,000,000 rows under a write load",
+        lambda quick: large_update.measure(100_000, 5) if quick else large_update.measure(5_000_000, 45),
+        large_update.show,
     ),
     "start": Benchmark(
         "kotobamichi up", lambda quick: first_start.measure(1 if quick else 7), first_start.show

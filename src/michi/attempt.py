@@ -62,9 +62,14 @@ def read_script(migration: Migration) -> Script:
     verification = (
         split(migration.verify_sql, migration.path / "verify.sql") if migration.verify_sql is not None else []
     )
-    return Script(
-        migration, tuple(statements), tuple(verification), runs_in_transaction(statements, directives.transaction, path)
-    )
+    if directives.backfill_rows is not None:
+        from michi.keyset import read_sweep  # noqa: PLC0415 -- most deploys have no backfill
+
+        read_sweep(statements, path)
+        in_transaction = False
+    else:
+        in_transaction = runs_in_transaction(statements, directives.transaction, path)
+    return Script(migration, tuple(statements), tuple(verification), in_transaction)
 
 
 class Run:
@@ -98,7 +103,8 @@ class Run:
         self.clean = False
 
     def apply(self) -> None:
-        """Raises MigrationFailed, TableLocked, StatementInDoubt, or psycopg.OperationalError when the session dies."""
+        """Raises MigrationFailed, TableLocked, StatementInDoubt, AppsTooOld, or psycopg.OperationalError when the session dies."""
+        self._refuse_older_apps(until_commit=False)
         self.emit(
             "migration_started",
             migration=self.migration.name,
@@ -106,10 +112,7 @@ class Run:
             phase=self.migration.directives.phase,
         )
         try:
-            if self.script.in_transaction and self.previous is None:
-                self._retry_while_locked(self._apply_in_transaction, self._record_undone)
-            else:
-                self._apply_one_by_one()
+            self._carry_out()
         finally:
             self._leave_clean_session()
         self.emit(
@@ -119,6 +122,12 @@ class Run:
             duration_ms=self._milliseconds(),
             lock_wait_seconds=round(self.lock_wait_seconds, 1),
         )
+
+    def _carry_out(self) -> None:
+        if self.script.in_transaction and self.previous is None:
+            self._retry_while_locked(self._apply_in_transaction, self._record_undone)
+        else:
+            self._apply_one_by_one()
 
     def _milliseconds(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
@@ -150,6 +159,7 @@ class Run:
         else:
             self._send_one_by_one(before, after)
         self.current = None
+        self._refuse_older_apps(until_commit=True)
         self.clean = pipeline.commit(self.connection, CLEAN + session_settings(self.schema))
 
     def _send_together(self, before: tuple[str, ...], after: tuple[str, ...]) -> None:
@@ -189,6 +199,16 @@ class Run:
         return ledger.attempt_values(
             self.migration, self.origin, verdict="applied", total=total, done=total, duration_ms=self._milliseconds()
         )
+
+    def _refuse_older_apps(self, *, until_commit: bool) -> None:
+        """Raises AppsTooOld while an app is connected that this migration would break."""
+        if self.migration.directives.phase == "expand" or self.options.even_if_connected:
+            return
+        from michi import apps  # noqa: PLC0415 -- most deploys have no contract migration
+
+        if until_commit:
+            apps.lock_ledger_to_commit(self.connection, self.schema)
+        apps.refuse_older_apps(self.connection, self.migration)
 
     def _patience(self, statement: Statement) -> float:
         """How long a statement may wait for others, in seconds; 0 is for ever.

@@ -26,6 +26,10 @@ UP = """\
 --   phase = contract            an app that does not know this change breaks (a drop, a rename, a new NOT NULL)
 --   safe-from = <migration>     with contract: the oldest app that survives it is the one that knows that migration
 --   lock_timeout = 3s, statement_timeout = 10min
+--   backfill = 10000            one UPDATE or DELETE of a large table, in batches of at most so many rows, each committed by itself
+--   ignore = <rule> because <reason>     for `michi lint`
+--
+-- `michi plan` says what it would lock and for how long, `michi lint` what is better written in another way.
 
 """
 DOWN = """\

@@ -7,21 +7,25 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from michi import __version__, command
 from michi.command import JSON, Arguments, Commands, option, show
-from michi.errors import DatabaseUnreachable, MigrationsPending, UsageError
+from michi.errors import ConfigurationMissing, DatabaseUnreachable, MigrationsPending, UsageError
 from michi.settings import Target, find_migrations, find_target, parse_duration
 
 if TYPE_CHECKING:
+    from michi.database import Connection
     from michi.events import Emit
     from michi.folder import Folder
     from michi.ledger import Attempt
     from michi.plan import Standing
     from michi.repair import Repair
+
+Seen = TypeVar("Seen")
 
 commands = Commands(
     "michi", "Migrations for PostgreSQL that are safe to run as the first container of every deploy.", __version__
@@ -44,6 +48,10 @@ def _duration(name: str, default: str, text: str) -> command.Option:
     _duration("--lock-timeout", "60s", "how long to wait for another deploy"),
     _duration("--lock-retry", "60s", "how long to try again while others hold a table"),
     option("--allow-out-of-order", action="store_true", help="apply pending migrations older than applied ones"),
+    option("--phase", choices=("expand", "contract"), help="apply only the migrations of this phase (default: both)"),
+    option(
+        "--even-if-connected", action="store_true", help="apply a contract migration though it breaks connected apps"
+    ),
     option("--metrics-file", type=Path, metavar="FILE", help="write OpenMetrics text there when the deploy ends"),
     JSON,
 )
@@ -66,6 +74,8 @@ def _deploy(arguments: Arguments, emit: Emit) -> None:
         parse_duration(arguments.lock_timeout, "--lock-timeout"),
         parse_duration(arguments.lock_retry, "--lock-retry"),
         arguments.allow_out_of_order,
+        arguments.phase,
+        arguments.even_if_connected,
     )
     wait_seconds = parse_duration(arguments.wait, "--wait")
     folder = _folder(arguments)
@@ -84,11 +94,14 @@ def _deploy(arguments: Arguments, emit: Emit) -> None:
 
 @commands.verb("status", FOLDER, FROM_STDIN, JSON)
 def status(arguments: Arguments) -> int:
-    """Everything that is true: applied, pending, edited, missing, out of order, failed, ahead."""
+    """Everything that is true: applied, pending, edited, missing, out of order, failed, ahead; the apps that are connected."""
+    from michi.apps import list_connected
     from michi.report import status_text
+    from michi.views import connected_text
 
-    standing, where = _standing(_folder(arguments), _target(arguments))
-    show(standing.as_dict() | {"server": where}, status_text(standing, where), as_json=arguments.json)
+    standing, where, _, connected = _stand_and(_folder(arguments), _target(arguments), list_connected)
+    text = f"{status_text(standing, where)}{connected_text(connected, standing.pending)}"
+    show(standing.as_dict() | {"server": where} | connected.as_dict(), text, as_json=arguments.json)
     return standing.exit_code
 
 
@@ -130,6 +143,60 @@ def wait(arguments: Arguments) -> None:
         else:
             emit("done", applied=0, state=standing.state, head=standing.head)
             return
+
+
+@commands.verb(
+    "plan",
+    FOLDER,
+    FROM_STDIN,
+    option("--phase", choices=("expand", "contract"), help="what a deploy of this phase would do"),
+    option("--allow-out-of-order", action="store_true", help="as in deploy"),
+    option("--even-if-connected", action="store_true", help="as in deploy"),
+    option("--no-shadow", action="store_true", help="make no throw-away database: tell locks from the parse tree"),
+    JSON,
+)
+def plan(arguments: Arguments) -> int:
+    """What a deploy would do: locks, what they block and for how long, who is in the way, who survives. Changes nothing."""
+    import psycopg
+
+    from michi.database import connect, connection_lost
+    from michi.foresight import Wishes, foresee
+    from michi.outlook import print_plan
+
+    wishes = Wishes(arguments.phase, arguments.allow_out_of_order, arguments.even_if_connected, not arguments.no_shadow)
+    folder = _folder(arguments)
+    server = connect(_target(arguments))
+    with server.connection:
+        try:
+            foreseen = foresee(server, folder, wishes)
+        except psycopg.OperationalError as error:
+            raise connection_lost(error, server) from None
+    if arguments.json:
+        show(foreseen.as_dict(), "", as_json=True)
+    else:
+        print_plan(foreseen, sys.stdout)
+    return foreseen.verdict.exit_code
+
+
+@commands.verb(
+    "lint",
+    option("names", nargs="*", metavar="MIGRATION", help="names or parts of them (default: those that are pending)"),
+    option("--all", action="store_true", help="all migrations of the folder"),
+    FOLDER,
+    FROM_STDIN,
+    JSON,
+)
+def lint(arguments: Arguments) -> int:
+    """squawk's rules and michi's own, as severe as the tables are large. Without a database every table counts as large."""
+    from michi.linting import lint_folder
+    from michi.outlook import print_findings
+
+    found = lint_folder(_folder(arguments), _optional_target(arguments), arguments.names, everything=arguments.all)
+    if arguments.json:
+        show(found.as_dict(), "", as_json=True)
+    else:
+        print_findings(found.findings, found.where, sys.stdout)
+    return found.exit_code
 
 
 @commands.verb(
@@ -257,13 +324,28 @@ def _target(arguments: Arguments) -> Target:
     return find_target(os.environ, sys.stdin if arguments.database_url_stdin else None)
 
 
+def _optional_target(arguments: Arguments) -> Target | None:
+    """None where no database is configured at all; one that is configured badly is an error."""
+    try:
+        return _target(arguments)
+    except ConfigurationMissing:
+        return None
+
+
 def _standing(folder: Folder, target: Target) -> tuple[Standing, str]:
     standing, where, _ = _stand(folder, target)
     return standing, where
 
 
 def _stand(folder: Folder, target: Target) -> tuple[Standing, str, tuple[Attempt, ...]]:
-    """Reads the ledger. Creates nothing, waits for nothing."""
+    standing, where, attempts, _ = _stand_and(folder, target, lambda _connection: None)
+    return standing, where, attempts
+
+
+def _stand_and(
+    folder: Folder, target: Target, look: Callable[[Connection], Seen]
+) -> tuple[Standing, str, tuple[Attempt, ...], Seen]:
+    """Reads the ledger, and looks at something else on the same connection. Creates nothing, waits for nothing."""
     import psycopg
 
     from michi.database import connect, connection_lost
@@ -274,9 +356,10 @@ def _stand(folder: Folder, target: Target) -> tuple[Standing, str, tuple[Attempt
     with server.connection:
         try:
             ledger = read_ledger(server)
+            seen = look(server.connection)
         except psycopg.OperationalError as error:
             raise connection_lost(error, server) from None
-    return compare(folder, ledger), server.describe(), ledger.attempts
+    return compare(folder, ledger), server.describe(), ledger.attempts, seen
 
 
 def main() -> NoReturn:

@@ -135,6 +135,10 @@ class SqlTransactionControl(SqlInvalid):
     code = "sql.transaction_control"
 
 
+class BackfillInvalid(SqlInvalid):
+    code = "sql.backfill"
+
+
 class HistoryError(MichiError):
     code = "history.diverged"
     exit_code = 7
@@ -178,6 +182,14 @@ class Refused(MichiError):
 
 class PoolerDetected(Refused):
     code = "pooler.detected"
+
+
+class AppsTooOld(Refused):
+    code = "apps.too_old"
+
+
+class ExpandPending(Refused):
+    code = "phase.expand_pending"
 
 
 # 130 and 143: KeyboardInterrupt's family, because psycopg cancels the running statement when it sees one

@@ -14,6 +14,8 @@ EventName = Literal[
     "migration_resumed",
     "statement_progress",
     "statement_done",
+    "backfill_started",
+    "backfill_progress",
     "lock_timeout_retry",
     "index_dropped",
     "migration_applied",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,9 @@ SUM_FILE = "michi.sum"
 SUM_HEADER = "michi.sum 1"
 DIRECTIVE = re.compile(r"\s*--\s*michi:\s*(?P<key>[a-z_-]+)\s*=\s*(?P<value>.*?)\s*")
 DIRECTIVE_ATTEMPT = re.compile(r"\s*--\s*michi\s*:", re.IGNORECASE)
+IGNORED = re.compile(r"(?P<rule>[a-z][a-z0-9-]*)\s+because\s+(?P<reason>\S.*)")
 DEFAULT_LOCK_TIMEOUT_SECONDS = 3.0
+LARGEST_BATCH = 1_000_000
 LONGEST_TIMEOUT_SECONDS = 24 * 86400.0  # PostgreSQL counts milliseconds in 31 bits
 BOM = b"\xef\xbb\xbf"
 
@@ -32,7 +34,8 @@ class Directives:
     """What the comment lines at the top of up.sql say.
 
     `transaction` and `lock_timeout_seconds` are None where nothing is said, `safe_from` for "only apps that know this
-    migration survive it"; a timeout of 0 is none.
+    migration survive it"; a timeout of 0 is none. `backfill_rows` is how many rows one transaction of a backfill looks at, at
+    most; its pause is None where it follows the batches. `ignored` maps a rule of `michi lint` to the reason given.
     """
 
     transaction: bool | None = None
@@ -40,6 +43,9 @@ class Directives:
     safe_from: str | None = None
     lock_timeout_seconds: float | None = None
     statement_timeout_seconds: float = 0.0
+    backfill_rows: int | None = None
+    backfill_pause_seconds: float | None = None
+    ignored: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,6 +185,7 @@ def decode(content: bytes, path: Path) -> str:
 def read_directives(text: str, path: Path, name: str) -> Directives:
     """Reads `-- michi: key = value` from the comment lines before the first statement."""
     found: dict[str, str] = {}
+    ignored: dict[str, str] = {}
     in_header = True
     for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip()
@@ -199,6 +206,10 @@ def read_directives(text: str, path: Path, name: str) -> Directives:
             raise _bad_directive(
                 path, number, "a directive after the first statement", "Move it to the top of the file."
             )
+        if match["key"] == "ignore":
+            rule, reason = _ignored_rule(match["value"], path, number)
+            ignored[rule] = reason
+            continue
         if match["key"] in found:
             raise _bad_directive(path, number, f"{match['key']} is given twice", "Keep one of them.")
         _check_value(match["key"], match["value"], path, number)
@@ -209,16 +220,23 @@ def read_directives(text: str, path: Path, name: str) -> Directives:
         )
     if found.get("safe-from", "") > name:
         raise _bad_directive(path, 1, "safe-from names a later migration", "Name this migration or an earlier one.")
+    _check_backfill(found, path)
+    pause = found.get("backfill_pause")
     return Directives(
         transaction={"on": True, "off": False}[found["transaction"]] if "transaction" in found else None,
         phase="contract" if found.get("phase") == "contract" else "expand",
         safe_from=found.get("safe-from"),
         lock_timeout_seconds=parse_duration(found["lock_timeout"], "lock_timeout") if "lock_timeout" in found else None,
         statement_timeout_seconds=parse_duration(found.get("statement_timeout", "0s"), "statement_timeout"),
+        backfill_rows=int(found["backfill"]) if "backfill" in found else None,
+        backfill_pause_seconds=parse_duration(pause, "backfill_pause") if pause is not None else None,
+        ignored=ignored,
     )
 
 
-KEYS = frozenset({"transaction", "phase", "safe-from", "lock_timeout", "statement_timeout"})
+KEYS = frozenset(
+    {"transaction", "phase", "safe-from", "lock_timeout", "statement_timeout", "backfill", "backfill_pause", "ignore"}
+)
 CHOICES = {"transaction": ("on", "off"), "phase": ("expand", "contract")}
 
 
@@ -227,13 +245,35 @@ def _check_value(key: str, value: str, path: Path, line: int) -> None:
         raise _bad_directive(path, line, f"{key} = {value!r}", f"It is one of {' and '.join(CHOICES[key])}.")
     if key == "safe-from" and not NAME.fullmatch(value):
         raise _bad_directive(path, line, "safe-from does not name a migration", "Name the folder of a migration.")
-    if key.endswith("timeout"):
+    if key == "backfill" and not (value.isascii() and value.isdigit() and 0 < int(value) <= LARGEST_BATCH):
+        raise _bad_directive(
+            path, line, f"backfill = {value!r}", f"Say how many rows a batch has: 1 to {LARGEST_BATCH}."
+        )
+    if key.endswith(("timeout", "pause")):
         try:
             seconds = parse_duration(value, key)
         except ConfigurationInvalid as error:
             raise _bad_directive(path, line, f"{key} = {value!r}", error.remedy) from None
         if seconds > LONGEST_TIMEOUT_SECONDS:
             raise _bad_directive(path, line, f"{key} = {value!r}", "PostgreSQL takes at most 24 days; 0s means none.")
+
+
+def _check_backfill(found: Mapping[str, str], path: Path) -> None:
+    if "backfill" in found and found.get("transaction") == "on":
+        raise _bad_directive(
+            path, 1, "transaction = on with a backfill", "A backfill commits batch by batch; remove it."
+        )
+    if "backfill_pause" in found and "backfill" not in found:
+        raise _bad_directive(path, 1, "backfill_pause without `backfill`", "Say `-- michi: backfill = 10000` too.")
+
+
+def _ignored_rule(value: str, path: Path, line: int) -> tuple[str, str]:
+    match = IGNORED.fullmatch(value)
+    if match is None:
+        raise _bad_directive(
+            path, line, "an ignore without a reason", "Write `-- michi: ignore = <rule> because <reason>`."
+        )
+    return match["rule"], match["reason"]
 
 
 def _bad_directive(path: Path, line: int, what: str, remedy: str) -> DirectiveInvalid:

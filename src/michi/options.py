@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from michi.folder import Phase
+
 
 @dataclass(frozen=True)
 class Options:
-    """Seconds to wait for the deploy lock and for tables that others hold."""
+    """Seconds to wait for the deploy lock and for tables that others hold; what is applied, and in spite of what.
+
+    `phase` None is both. `even_if_connected` applies a contract migration whatever apps are connected.
+    """
 
     lock_timeout_seconds: float = 60.0
     lock_retry_seconds: float = 60.0
     allow_out_of_order: bool = False
+    phase: Phase | None = None
+    even_if_connected: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from michi.errors import (
+    ExpandPending,
     HistoryEdited,
     HistoryMissing,
     HistoryOutOfOrder,
@@ -14,7 +15,7 @@ from michi.errors import (
     MichiError,
     MigrationsPending,
 )
-from michi.folder import Folder, Migration
+from michi.folder import Folder, Migration, Phase
 from michi.ledger import Attempt, Ledger
 
 State = Literal["up_to_date", "pending", "partial", "diverged", "ahead", "too_old"]
@@ -50,6 +51,14 @@ class Standing:
         return tuple(
             self.last[m.name] for m in self.pending if m.name in self.last and self.last[m.name].verdict == "partial"
         )
+
+    @property
+    def needed(self) -> tuple[Migration, ...]:
+        """The pending migrations that an app with this folder cannot do without.
+
+        A contract migration that older apps survive takes away what they no longer use: neither does this app need it done.
+        """
+        return tuple(m for m in self.pending if m.directives.safe_from is None or m.directives.safe_from >= m.name)
 
     @property
     def unbearable(self) -> tuple[Attempt, ...]:
@@ -99,7 +108,10 @@ class Standing:
 
 
 def compare(folder: Folder, ledger: Ledger) -> Standing:
-    """Holds the folder against the ledger. The newest attempt at a migration says whether the database has it."""
+    """Holds the folder against the ledger. The newest attempt at a migration says whether the database has it.
+
+    A contract migration may be older than applied ones: `deploy --phase expand` leaves it for later.
+    """
     last = {attempt.migration: attempt for attempt in ledger.attempts}
     in_database = {name: attempt for name, attempt in last.items() if attempt.verdict in STANDING}
     newest_applied = max(in_database, key=str.encode, default="")
@@ -116,7 +128,11 @@ def compare(folder: Folder, ledger: Ledger) -> Standing:
             m.name for m in folder.migrations if m.name in in_database and in_database[m.name].checksum != m.checksum
         ),
         missing=tuple(name for name in unknown if name < local_head),
-        out_of_order=tuple(m.name for m in pending if m.name < newest_applied and not _is_partial(last.get(m.name))),
+        out_of_order=tuple(
+            m.name
+            for m in pending
+            if m.name < newest_applied and not _is_partial(last.get(m.name)) and m.directives.phase == "expand"
+        ),
         unknown_newer=tuple(in_database[name] for name in unknown if name > local_head),
     )
 
@@ -161,12 +177,46 @@ def too_old(standing: Standing) -> ImageTooOld:
     )
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a deploy of one phase, or of both, applies now; `refused` is raised after that."""
+
+    migrations: tuple[Migration, ...]
+    held_back: tuple[str, ...] = ()
+    refused: MichiError | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.migrations and self.refused is None
+
+
+def choose(standing: Standing, phase: Phase | None) -> Choice:
+    """The pending migrations of a phase. A contract one never overtakes an expand one that it follows; the other way it may."""
+    pending = standing.pending
+    if phase is None:
+        return Choice(pending)
+    chosen = tuple(m for m in pending if m.directives.phase == phase)
+    first_expand = next((m for m in pending if m.directives.phase == "expand"), None)
+    refused = None
+    if phase == "contract" and first_expand is not None:
+        late = [m.name for m in chosen if m.name > first_expand.name]
+        chosen = tuple(m for m in chosen if m.name < first_expand.name)
+        if late:
+            refused = ExpandPending(
+                f"{_names(late)} follows {first_expand.name}, which expands the schema and is pending.",
+                "Run `michi deploy --phase expand` first, or `michi deploy` for both.",
+                migrations=late,
+                expand=first_expand.name,
+            )
+    return Choice(chosen, tuple(m.name for m in pending if m not in chosen), refused)
+
+
 def check(standing: Standing) -> MichiError | None:
     """What keeps an app with this folder from running: the database lacks something, or has what it cannot bear."""
     if standing.unbearable:
         return too_old(standing)
-    if standing.pending:
-        names = [migration.name for migration in standing.pending]
+    if standing.needed:
+        names = [migration.name for migration in standing.needed]
         return MigrationsPending(
             f"The database lacks {_names(names)}.",
             "Run `michi deploy`, or wait for the migration container.",

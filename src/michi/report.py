@@ -22,6 +22,8 @@ COLOURS = {"✓": "32", "✗": "31", "!": "33"}
 JSON_PROGRESS_SECONDS = 5.0
 LINE_PROGRESS_SECONDS = 10.0
 LINE_PROGRESS_AFTER_SECONDS = 5.0
+# Told again and again while something goes on, and thinned out for those who read lines.
+PROGRESS = frozenset({"statement_progress", "backfill_progress"})
 # Until one of these there is nothing to draw, and rich takes 50 ms to import.
 WORTH_DRAWING = frozenset({"plan", "waiting_for_database", "waiting_for_lock"})
 
@@ -75,7 +77,7 @@ class JsonLines:
         self.throttle = Throttle(JSON_PROGRESS_SECONDS)
 
     def __call__(self, name: EventName, /, **facts: Any) -> None:
-        if name == "statement_progress" and not self.throttle.lets_through(facts):
+        if name in PROGRESS and not self.throttle.lets_through(facts):
             return
         line = {"event": name, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}
         with self.lock:
@@ -94,7 +96,7 @@ class PlainLines:
         self.throttle = Throttle(LINE_PROGRESS_SECONDS, LINE_PROGRESS_AFTER_SECONDS)
 
     def __call__(self, name: EventName, /, **facts: Any) -> None:
-        if name == "statement_progress" and not self.throttle.lets_through(facts):
+        if name in PROGRESS and not self.throttle.lets_through(facts):
             return
         text = describe(name, facts)
         if text is None:
@@ -128,7 +130,7 @@ class Throttle:
         if facts["elapsed_seconds"] < self.after_seconds:
             return False
         now = time.monotonic()
-        about = (facts["migration"], facts["line"], tuple(blocker["pid"] for blocker in facts["blockers"]))
+        about = (facts["migration"], facts["line"], tuple(blocker["pid"] for blocker in facts.get("blockers", ())))
         if about == self.told and now - self.told_at < self.every_seconds:
             return False
         self.told, self.told_at = about, now
@@ -169,6 +171,8 @@ def _last_attempt(attempt: Attempt | None) -> str:
     if attempt is None:
         return ""
     reason = (attempt.error or {}).get("message") or "interrupted"
+    if attempt.verdict == "partial" and (backfill := (attempt.error or {}).get("backfill")):
+        return f"\n      stopped after {backfill['rows_done']:,} rows: {reason}; the next deploy goes on there"
     if attempt.verdict == "partial":
         progress = f"{attempt.statements_done} of {attempt.statements_total}"
         return f"\n      stopped after statement {progress}: {reason}; the next deploy goes on there"

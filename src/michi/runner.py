@@ -14,10 +14,10 @@ from michi.folder import Folder
 from michi.ledger import Ledger, Origin
 from michi.lock import deploy_lock
 from michi.options import Options
-from michi.plan import Standing, compare, refusal
+from michi.plan import Choice, Standing, choose, compare, refusal
 
 if TYPE_CHECKING:
-    from michi.attempt import Script
+    from michi.attempt import Run, Script
 
 
 def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emit: Emit) -> Standing:
@@ -31,8 +31,8 @@ def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emi
     try:
         standing = _stand(server, folder, options)
         folder.check_sum()
-        if standing is not None and not standing.pending:
-            _finish(standing, 0, emit)
+        if standing is not None and (choice := choose(standing, options.phase)).is_empty:
+            _finish(standing, choice, emit)
             return standing
         with deploy_lock(server, options.lock_timeout_seconds, emit):
             standing = _stand(server, folder, options)
@@ -43,14 +43,17 @@ def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emi
                 ledger.check_writable(server.connection, server.target.schema)
             from michi.attempt import read_script  # noqa: PLC0415 -- what a no-op deploy does not import costs it nothing
 
-            scripts = [read_script(migration) for migration in standing.pending]
+            choice = choose(standing, options.phase)
+            scripts = [read_script(migration) for migration in choice.migrations]
             if scripts:
                 _apply(server, scripts, standing, origin, options, emit)
     except psycopg.OperationalError as error:
         if server.connection.broken or server.connection.closed:
             raise connection_lost(error, server) from None
         raise
-    _finish(standing, len(scripts), emit)
+    if choice.refused is not None:
+        raise choice.refused
+    _finish(standing, choice, emit)
     return standing
 
 
@@ -89,13 +92,12 @@ def _baseline_needed(server: Server, objects: list[tuple[str, str]]) -> Baseline
     )
 
 
-def _finish(standing: Standing, applied: int, emit: Emit) -> None:
-    emit(
-        "done",
-        applied=applied,
-        state="up_to_date" if applied else standing.state,
-        head=standing.folder.head if applied else standing.head,
-    )
+def _finish(standing: Standing, choice: Choice, emit: Emit) -> None:
+    applied = [migration.name for migration in choice.migrations]
+    state = standing.state if not applied else "pending" if choice.held_back else "up_to_date"
+    held_back = {"held_back": list(choice.held_back)} if choice.held_back else {}
+    head = max([*applied, *([standing.head] if standing.head else [])], key=str.encode, default=None)
+    emit("done", applied=len(applied), state=state, head=head, **held_back)
 
 
 def _apply(
@@ -107,4 +109,11 @@ def _apply(
     emit("plan", pending=[script.migration.name for script in scripts], head=standing.head)
     with Watch(server, emit) as watch:
         for script in scripts:
-            Run(server, script, standing.last.get(script.migration.name), origin, options, emit, watch).apply()
+            kind = Run if script.migration.directives.backfill_rows is None else _backfill()
+            kind(server, script, standing.last.get(script.migration.name), origin, options, emit, watch).apply()
+
+
+def _backfill() -> type[Run]:
+    from michi.backfill import Backfill  # noqa: PLC0415 -- most deploys have none
+
+    return Backfill

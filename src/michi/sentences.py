@@ -49,11 +49,13 @@ def _progress_line(facts: dict[str, Any]) -> str:
 
 
 def waiting_text(facts: dict[str, Any]) -> str:
-    return f"waiting for {blockers_text(facts['blockers'])}" if facts["blockers"] else ""
+    return f"waiting for {blockers_text(facts['blockers'])}" if facts.get("blockers") else ""
 
 
 def progress_text(facts: dict[str, Any]) -> str:
     """`building index: scanning table 62 %, about 3 s left`, or how much the table has grown; empty where nothing is known."""
+    if "rows_done" in facts:
+        return backfill_text(facts)
     if facts["phase"] is None:
         grown = facts["growth_bytes"]
         return f"{facts['relation']} has grown by {size(grown)}" if grown else ""
@@ -63,17 +65,38 @@ def progress_text(facts: dict[str, Any]) -> str:
     return f"{facts['phase']}{percent}{counted}{left}"
 
 
+def backfill_text(facts: dict[str, Any]) -> str:
+    """`1,200,000 of about 5,000,000 rows (24 %), about 40 s left, 4,000 rows in 150 ms`."""
+    total = facts["rows_total"]
+    of = f" of about {total:,}" if total is not None and total > facts["rows_done"] else ""
+    percent = f" ({facts['percent']:.0f} %)" if facts["percent"] is not None else ""
+    left = f", about {span(max(1.0, facts['seconds_left']))} left" if facts["seconds_left"] else ""
+    return f"{facts['rows_done']:,}{of} rows{percent}{left}, {facts['batch_rows']:,} rows in {facts['batch_ms']} ms"
+
+
+def _backfill_start(facts: dict[str, Any]) -> str:
+    done, total = facts["rows_done"], facts["rows_total"]
+    if done:
+        of = f" of about {total:,}" if total is not None else ""
+        return f"{facts['migration']}: going on after {done:,}{of} rows"
+    return (
+        f"{facts['migration']}: going through {f'about {total:,} rows' if total is not None else 'the rows'} in batches"
+    )
+
+
 def _counted(facts: dict[str, Any]) -> str:
     return size(facts["done"]) if facts["unit"] == "bytes" else f"{facts['done']:,} {facts['unit']}"
 
 
 def _closing_line(facts: dict[str, Any]) -> str:
     head = f"; the database is at {facts['head']}" if facts["head"] else ""
+    held = facts.get("held_back") or []
+    rest = f" Held back: {', '.join(held)}." if held else ""
     if facts["applied"]:
-        return f"Applied {count(facts['applied'], 'migration')}{head}."
+        return f"Applied {count(facts['applied'], 'migration')}{head}.{rest}"
     if facts["state"] == "ahead":
         return f"Nothing to do: the database is ahead of this folder, at {facts['head']}, and compatible."
-    return f"Nothing to do{head}."
+    return f"Nothing to do{head}.{rest}"
 
 
 def _sql_error(facts: dict[str, Any]) -> str:
@@ -127,6 +150,8 @@ SENTENCES: dict[EventName, str | Callable[[dict[str, Any]], str]] = {
     "plan": lambda facts: f"{count(len(facts['pending']), 'migration')} to apply",
     "migration_resumed": "{migration}: going on after statement {done} of {total}",
     "statement_progress": _progress_line,
+    "backfill_started": _backfill_start,
+    "backfill_progress": _progress_line,
     "lock_timeout_retry": _retry_line,
     "index_dropped": "{migration}: dropped the invalid index {index} that a failed build left behind",
     "migration_applied": lambda facts: f"{facts['migration']}  {duration(facts['duration_ms'])}",

@@ -93,7 +93,7 @@ def _end_of_block_comment(text: str, position: int) -> int:
     return len(text)
 
 
-def _in_ascii(script: str) -> str:
+def in_ascii(script: str) -> str:
     """The same script for the parser, with a letter for every character beyond ASCII, which it takes for letters anyway.
 
     pglast turns its byte positions into positions of characters one by one, which takes minutes in a large Japanese script. A
@@ -112,7 +112,7 @@ def _slices(script: str, path: Path) -> tuple[list[tuple[int, int]], bool]:
 
     if leading_blank(script) >= len(script):
         return [], True
-    script = _in_ascii(script)
+    script = in_ascii(script)
     try:
         return [(item.start, item.stop) for item in parser.split(script, with_parser=True, only_slices=True)], True
     except parser.ParseError as error:

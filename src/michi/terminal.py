@@ -63,6 +63,8 @@ class Terminal:
             "migration_resumed": self._resume_migration,
             "statement_progress": self._note_progress,
             "statement_done": self._finish_statement,
+            "backfill_started": self._start_backfill,
+            "backfill_progress": self._note_progress,
             "lock_timeout_retry": self._note_retry,
             "migration_applied": self._finish_migration,
             "migration_failed": self._fail_migration,
@@ -134,6 +136,9 @@ class Terminal:
         if self.running is not None:
             self.running.done = facts["done"]
         return self._plain("migration_resumed", facts)
+
+    def _start_backfill(self, facts: dict[str, Any]) -> list[Text]:
+        return self._plain("backfill_started", facts) if facts["rows_done"] else []
 
     def _note_progress(self, facts: dict[str, Any]) -> list[Text]:
         if self.running is not None:
@@ -216,7 +221,7 @@ class Terminal:
     def _bar(self, facts: dict[str, Any], beside: str) -> Text:
         """Nothing where no share is known, or no room is left for it."""
         too_narrow = self.console.width < BAR_CELLS + cell_len(beside) + 4
-        if facts["percent"] is None or facts["unit"] == "transactions" or too_narrow:
+        if facts["percent"] is None or facts.get("unit") == "transactions" or too_narrow:
             return Text()
         full = round(BAR_CELLS * facts["percent"] / 100)
         return Text.assemble(("━" * full, "cyan"), ("╌" * (BAR_CELLS - full), "dim"), "  ")

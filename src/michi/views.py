@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from michi.apps import Connected
+from michi.blockers import one_line
 from michi.errors import UsageError
+from michi.folder import Migration
 from michi.ledger import Attempt
 from michi.plan import Standing
 
@@ -13,6 +16,19 @@ if TYPE_CHECKING:
     from michi.doctor import Finding
 
 SYMBOLS = {"ok": "✓", "warning": "!", "failure": "✗"}
+
+
+def connected_text(connected: Connected, pending: Sequence[Migration]) -> str:
+    """The apps that are connected, and what among the pending would break them; begins with a line break, or is empty."""
+    lines = []
+    for app in connected.apps:
+        broken = [migration.name for migration in pending if not app.survives(migration)]
+        lines.append(f"  {'!' if broken else '·'} connected     {app.describe()}")
+        lines += [f"      does not survive {name}" for name in broken]
+    if connected.others:
+        told = ", ".join(f"{one_line(name) or 'without a name'} ({number})" for name, number in connected.others)
+        lines.append(f"  · connected     without a version: {told}; a pooler may have lost it")
+    return "".join(f"\n{line}" for line in lines)
 
 
 def history_text(where: str, attempts: Sequence[Attempt]) -> str:

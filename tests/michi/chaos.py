@@ -114,6 +114,14 @@ DROP INDEX CONCURRENTLY words_note;
 DELETE FROM decks WHERE id % 2 = 0;
 """,
     },
+    # Its effect tells how often a row was changed.
+    "20260109000000_backfill": {
+        "up.sql": """-- michi: backfill = 250
+-- michi: backfill_pause = 5ms
+UPDATE words SET level = level + 10;
+""",
+        "verify.sql": "SELECT bool_and(level BETWEEN 10 AND 14) FROM words;",
+    },
 }
 NAMES = tuple(MIGRATIONS)
 # What the data must be, whatever numbers an identity column has handed out to attempts that were undone.
