@@ -145,7 +145,7 @@ users = Table(
         comment="Grows when all access tokens of the account must end at once: new password, other role",
     ),
     Column("google_id", Text, comment="The subject of the Google account that may log in as this one"),
-    UniqueConstraint("google_id", name="users_google_id_key"),
+    Index("users_google_id_key", "google_id", unique=True),
     Index("users_email_key", text("lower(email)"), unique=True),
 )
 

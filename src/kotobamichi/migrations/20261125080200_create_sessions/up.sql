@@ -2,7 +2,7 @@
 
 ALTER TABLE users
     ADD COLUMN token_version integer NOT NULL DEFAULT 0,
-    ADD COLUMN google_id text CONSTRAINT users_google_id_key UNIQUE;
+    ADD COLUMN google_id text;
 
 COMMENT ON COLUMN users.token_version IS 'Grows when all access tokens of the account must end at once: new password, other role';
 COMMENT ON COLUMN users.google_id IS 'The subject of the Google account that may log in as this one';
