@@ -138,6 +138,9 @@ class Run:
         statement_timeout = math.ceil(self.migration.directives.statement_timeout_seconds * 1000)
         return lock_timeout, f"SET {scope}statement_timeout = '{statement_timeout}ms'"
 
+    def _set_timeouts(self, statement: Statement) -> None:
+        self.connection.execute("; ".join(self._timeouts(self._patience(statement))).encode())
+
     def _leave_clean_session(self) -> None:
         """What the script SET is gone for the next one, and no transaction stays open. A dead session needs nothing."""
         if self.clean or self.connection.closed or self.connection.broken:
@@ -324,7 +327,7 @@ class Run:
     def _run_one(self, statement: Statement, attempt: int, done: int) -> None:
         """A plain statement commits together with its progress; the others cannot, and the catalogue tells of them."""
         if statement.kind == "plain" and not statement.commits:
-            self.connection.execute("; ".join(self._timeouts(self._patience(statement))).encode())
+            self._set_timeouts(statement)
             self.connection.execute("BEGIN")
             self._execute(statement)
             self._note_progress(attempt, done)
@@ -384,7 +387,7 @@ class Run:
     def _run_alone(self, statement: Statement) -> None:
         if statement.kind == "concurrent_index":
             self._drop_invalid_index(statement)
-        self.connection.execute("; ".join(self._timeouts(self._patience(statement))).encode())
+        self._set_timeouts(statement)
         try:
             self._execute(statement)
         except psycopg.Error:
