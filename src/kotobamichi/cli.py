@@ -101,9 +101,9 @@ def _database(environ: Any) -> Iterator[str]:
 
 def _migrate(settings: Settings) -> None:
     from michi.database import connect
+    from michi.deploy_options import Options
     from michi.folder import read_folder
     from michi.ledger import Origin
-    from michi.options import Options
     from michi.report import emitter
     from michi.runner import deploy
     from michi.settings import find_target

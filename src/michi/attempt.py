@@ -18,12 +18,12 @@ from psycopg.pq import TransactionStatus
 
 from michi import indexes, ledger, pipeline
 from michi.database import Server, session_settings
+from michi.deploy_options import Options
 from michi.errors import MichiError, StatementInDoubt
 from michi.events import Emit
 from michi.failure import RETRYABLE, VerificationFailed, describe_failure, failure_error
 from michi.folder import DEFAULT_LOCK_TIMEOUT_SECONDS, Migration
 from michi.ledger import Attempt, Origin
-from michi.options import Options
 from michi.pipeline import Message
 from michi.sql import Statement, first_line, runs_in_transaction, split
 from michi.watch import Watch
@@ -132,29 +132,27 @@ class Run:
     def _milliseconds(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
 
-    def _timeouts(self, lock_timeout_seconds: float, scope: str = "") -> tuple[str, str]:
-        """The statements that set both timeouts of this migration."""
+    def _timeouts(self, lock_timeout_seconds: float) -> bytes:
+        """Both timeouts of this migration, in one message to the server."""
+        return "; ".join(self._set_timeouts(lock_timeout_seconds)).encode()
+
+    def _set_timeouts(self, lock_timeout_seconds: float, scope: str = "") -> tuple[str, str]:
         lock_timeout = f"SET {scope}lock_timeout = '{math.ceil(lock_timeout_seconds * 1000)}ms'"
         statement_timeout = math.ceil(self.migration.directives.statement_timeout_seconds * 1000)
         return lock_timeout, f"SET {scope}statement_timeout = '{statement_timeout}ms'"
 
-    def _set_timeouts(self, statement: Statement) -> None:
-        self.connection.execute("; ".join(self._timeouts(self._patience(statement))).encode())
-
     def _leave_clean_session(self) -> None:
         """What the script SET is gone for the next one, and no transaction stays open. A dead session needs nothing."""
-        if self.clean or self.connection.closed or self.connection.broken:
-            return
         if self.connection.info.transaction_status == TransactionStatus.ACTIVE:
             self.connection.close()  # a signal came between a statement and its answer
-            return
-        self._rollback()
-        self.connection.execute(CLEAN + session_settings(self.schema))
+        if not (self.clean or self.connection.closed or self.connection.broken):
+            self._rollback()
+            self.connection.execute(CLEAN + session_settings(self.schema))
 
     def _apply_in_transaction(self) -> None:
         declared = self.migration.directives.lock_timeout_seconds
         patience = DEFAULT_LOCK_TIMEOUT_SECONDS if declared is None else declared
-        before = ("BEGIN", *self._timeouts(patience, "LOCAL "))
+        before = ("BEGIN", *self._set_timeouts(patience, "LOCAL "))
         changes_role = any(CHANGES_ROLE.match(statement.text) for statement in self.script.statements)
         after = RESET_ROLE if changes_role else ()
         if self.script.pipelined:
@@ -327,7 +325,7 @@ class Run:
     def _run_one(self, statement: Statement, attempt: int, done: int) -> None:
         """A plain statement commits together with its progress; the others cannot, and the catalogue tells of them."""
         if statement.kind == "plain" and not statement.commits:
-            self._set_timeouts(statement)
+            self.connection.execute(self._timeouts(self._patience(statement)))
             self.connection.execute("BEGIN")
             self._execute(statement)
             self._note_progress(attempt, done)
@@ -387,7 +385,7 @@ class Run:
     def _run_alone(self, statement: Statement) -> None:
         if statement.kind == "concurrent_index":
             self._drop_invalid_index(statement)
-        self._set_timeouts(statement)
+        self.connection.execute(self._timeouts(self._patience(statement)))
         try:
             self._execute(statement)
         except psycopg.Error:

@@ -59,7 +59,7 @@ class Backfill(Run):
         self.sweep = read_sweep(self.script.statements, self.up_sql)
         (statement,) = self.script.statements
         self.current = statement
-        self._set_timeouts(statement)
+        self.connection.execute(self._timeouts(self._patience(statement)))
         self._read_key()
         self.position = self._find_position()
         self.limit = self.migration.directives.backfill_rows or FIRST_BATCH_ROWS

@@ -66,8 +66,8 @@ def deploy(arguments: Arguments) -> None:
 
 def _deploy(arguments: Arguments, emit: Emit) -> None:
     from michi.database import connect
+    from michi.deploy_options import Options
     from michi.ledger import Origin
-    from michi.options import Options
     from michi.runner import deploy as run
 
     options = Options(

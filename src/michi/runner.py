@@ -8,12 +8,12 @@ import psycopg
 
 from michi import ledger
 from michi.database import Server, connection_lost
+from michi.deploy_options import Options
 from michi.errors import BaselineNeeded
 from michi.events import Emit
 from michi.folder import Folder
 from michi.ledger import Ledger, Origin
 from michi.lock import deploy_lock
-from michi.options import Options
 from michi.plan import Choice, Standing, choose, compare, refusal
 
 if TYPE_CHECKING:

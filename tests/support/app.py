@@ -17,9 +17,9 @@ import httpx
 
 from kotobamichi.settings import MIGRATIONS
 from michi.database import connect
+from michi.deploy_options import Options
 from michi.folder import read_folder
 from michi.ledger import Origin
-from michi.options import Options
 from michi.runner import deploy
 from michi.settings import parse_url
 from tests.support.servers import free_port
