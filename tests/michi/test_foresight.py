@@ -194,6 +194,22 @@ def test_a_lock_is_held_to_the_end_of_its_transaction(shop: Operator) -> None:
     assert migration["blocked"] == []
 
 
+def test_what_belongs_to_one_transaction_is_run_in_one(shop: Operator) -> None:
+    shop.write(
+        NEXT,
+        "SET LOCAL search_path = other, public;\nCREATE TEMP TABLE kept ON COMMIT DROP AS SELECT id FROM words;\n"
+        "DELETE FROM words WHERE id IN (SELECT id FROM kept);\nDELETE FROM words;\nINSERT INTO nowhere VALUES (1);\n"
+        "LOCK TABLE levels;",
+    )
+    document = plan(shop)
+    steps = document["migrations"][0]["statements"]
+    assert [step["failed"] for step in steps] == [False, False, False, False, True, False]
+    assert [[lock["mode"] for lock in steps[number]["locks"] if lock["relation"] == "words"] for number in (1, 2, 3)] == [
+        ["AccessShare"], ["RowExclusive"], ["RowExclusive"],
+    ]  # fmt: skip
+    assert steps[5]["locks"][0]["relation"] == "levels"
+
+
 def test_pending_migrations_build_on_each_other_and_sizes_follow_a_rename(shop: Operator) -> None:
     shop.write(
         NEXT, "ALTER TABLE words RENAME TO vocabulary; CREATE TABLE cards (id int, word int REFERENCES vocabulary);"
