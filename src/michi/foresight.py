@@ -147,7 +147,7 @@ def _rehearse(
             applied = [read_script(m) for m in standing.folder.migrations if m.name in set(standing.applied)]
             if (failure := rehearsal.replay(applied)) is not None:
                 return None, failure
-            return [[rehearsal.run(statement) for statement in script.statements] for script in scripts], None
+            return [rehearsal.measure(script) for script in scripts], None
     except Refused as error:
         return None, error.message
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import psycopg
@@ -13,7 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from michi.attempt import CLEAN, Script
 from michi.database import Connection, Server, session_settings
-from michi.effects import STRENGTH, Effect, Name
+from michi.effects import STRENGTH, Effect, Effects, Name
 from michi.locks import find_effects
 from michi.mentions import Mode
 from michi.sql import Statement, first_line
@@ -91,54 +92,84 @@ class Rehearsal:
 
     def replay(self, scripts: Iterable[Script]) -> str | None:
         """Brings the shadow to where the real database is; gives what went wrong, if anything did."""
-        self.connection.execute(STATEMENT_TIMEOUT)
+        self._begin_clean()
         self.connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.schema)))
         for script in scripts:
-            for statement in script.statements:
-                try:
-                    if may_run(statement):
-                        self.connection.execute(statement.text.encode())
-                except psycopg.Error as error:
-                    self._leave_transaction()
-                    return f"{script.migration.name}, line {statement.line}, fails on a shadow: {_primary(error)}"
-            self.connection.execute(CLEAN + session_settings(self.schema))
-            self.connection.execute(STATEMENT_TIMEOUT)
+            current = script.statements[0] if script.statements else None
+            try:
+                with self.connection.transaction() if script.in_transaction else nullcontext():
+                    for current in filter(may_run, script.statements):
+                        self.connection.execute(current.text.encode())
+            except psycopg.Error as error:
+                line = f", line {current.line}," if current is not None else ""
+                return f"{script.migration.name}{line} fails on a shadow: {_primary(error)}"
+            self._begin_clean()
         self.origin = {
             oid: Name(schema, name) for oid, (schema, name, kind, *_) in self._relations().items() if kind not in "iI"
         }
         return None
 
-    def run(self, statement: Statement) -> Outcome:
-        """Runs one pending statement and says what it did; what the shadow cannot show is told from the parse tree."""
+    def measure(self, script: Script) -> list[Outcome]:
+        """Runs a pending migration as a deploy does, in one transaction or statement by statement; an outcome for each statement.
+
+        One that fails is taken back alone, and the next ones are tried all the same.
+        """
+        if not script.in_transaction:
+            outcomes = [self._run(statement, "BEGIN", "COMMIT", "ROLLBACK") for statement in script.statements]
+        else:
+            self.connection.execute("BEGIN")
+            outcomes = [
+                self._run(statement, "SAVEPOINT michi", "RELEASE michi", "ROLLBACK TO michi; RELEASE michi")
+                for statement in script.statements
+            ]
+            try:
+                self.connection.execute("COMMIT")
+            except psycopg.Error as error:
+                self._leave_transaction()
+                note = f"on a shadow of the schema its transaction fails to commit: {_primary(error)}"
+                outcomes[-1:] = [replace(outcomes[-1], note=note, failed=True)]
+        self._begin_clean()
+        return outcomes
+
+    def _begin_clean(self) -> None:
+        """What a script SET is gone for the next one, and nothing runs for long."""
+        self.connection.execute(CLEAN + session_settings(self.schema))
+        self.connection.execute(STATEMENT_TIMEOUT)
+
+    def _run(self, statement: Statement, begin: str, end: str, undo: str) -> Outcome:
+        """What one statement did; what the shadow cannot show is told from the parse tree."""
         effects = find_effects(statement.text)
         foretold = self._foretell(effects.on)
         if not may_run(statement):
-            return self._unmeasured(statement, foretold, "it is not run on a shadow")
+            return self._unmeasured(effects, foretold, "it is not run on a shadow")
+        alone = statement.kind != "plain" or statement.commits
         try:
-            if statement.kind != "plain" or statement.commits:
+            if alone:
                 self.connection.execute(statement.text.encode())
-                return self._unmeasured(statement, foretold, None)
+                return self._unmeasured(effects, foretold, None)
+            self.connection.execute(begin.encode())
             touched = self._measure(statement, foretold)
+            self.connection.execute(end.encode())
         except psycopg.Error as error:
-            self._leave_transaction()
-            return self._unmeasured(
-                statement, foretold, f"on a shadow of the schema it fails: {_primary(error)}", failed=True
-            )
+            if not alone:
+                self.connection.execute(undo.encode())
+            note = f"on a shadow of the schema it fails: {_primary(error)}"
+            return self._unmeasured(effects, foretold, note, failed=True)
         return Outcome(touched, measured=True, known=True, changes_rows=effects.changes_rows)
 
     def _measure(self, statement: Statement, foretold: dict[int, Effect]) -> tuple[Touched, ...]:
-        before = self._relations()
+        """Of locks that the transaction held before in the same mode, only those that the parse tree foretells are told again."""
+        before, held_before = self._relations(), set(self.connection.execute(HELD).fetchall())
         self.connection.execute(TELL_SCANS)
         self.notices.clear()
-        self.connection.execute("BEGIN")
         self.connection.execute(statement.text.encode())
         scanned = self._scanned(statement)
-        held: list[Any] = self.connection.execute(HELD).fetchall()
+        held: set[Any] = set(self.connection.execute(HELD).fetchall())
+        taken = (held - held_before) | (held & {(oid, effect.mode) for oid, effect in foretold.items()})
         after = self._relations()
-        self.connection.execute("COMMIT")
         modes: dict[int, Mode] = {}
         index_locked = set()
-        for oid, mode in held:
+        for oid, mode in taken:
             if oid not in before:
                 continue
             _, _, kind, _, table = before[oid]
@@ -171,9 +202,8 @@ class Rehearsal:
         return {match["table"] or match["indexed"] for match in matches}
 
     def _unmeasured(
-        self, statement: Statement, foretold: dict[int, Effect], note: str | None, *, failed: bool = False
+        self, effects: Effects, foretold: dict[int, Effect], note: str | None, *, failed: bool = False
     ) -> Outcome:
-        effects = find_effects(statement.text)
         touched = tuple(
             Touched(
                 self.origin.get(oid), str(effect.name), effect.mode, effect.rewrites, effect.scans, effect.index_locked

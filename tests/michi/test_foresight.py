@@ -22,16 +22,15 @@ NEXT = "20260102000000_next"
 AFTER = "20260103000000_after"
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "plan.md"
 ROWS = 30_000
+SCHEMA = (
+    "CREATE TABLE words (id int PRIMARY KEY, kana varchar(40), romaji text);"
+    "CREATE TABLE levels (id int PRIMARY KEY, name text); CREATE TABLE decks (id int PRIMARY KEY);"
+)
 
 
-@pytest.fixture
-def shop(operator: Operator) -> Operator:
+def build(operator: Operator) -> Operator:
     """A table of 2 MB, a small one and an empty one."""
-    operator.write(
-        TABLES,
-        "CREATE TABLE words (id int PRIMARY KEY, kana varchar(40), romaji text);"
-        "CREATE TABLE levels (id int PRIMARY KEY, name text); CREATE TABLE decks (id int PRIMARY KEY);",
-    )
+    operator.write(TABLES, SCHEMA)
     operator.sum()
     assert operator.deploy().exit_code == 0
     operator.execute(
@@ -39,6 +38,25 @@ def shop(operator: Operator) -> Operator:
         "INSERT INTO levels VALUES (1, 'N5'); ANALYZE"
     )
     return operator
+
+
+@pytest.fixture(scope="module")
+def shop_url(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build(Operator(module_url, tmp_path_factory.mktemp("migrations"))).url
+
+
+@pytest.fixture
+def shop(shop_url: str, tmp_path: Path) -> Operator:
+    """All tests share the database, because a plan changes nothing; each has a folder of its own."""
+    operator = Operator(shop_url, tmp_path / "migrations")
+    operator.write(TABLES, SCHEMA)
+    return operator
+
+
+@pytest.fixture
+def own_shop(operator: Operator) -> Operator:
+    """For tests that do change something."""
+    return build(operator)
 
 
 def plan(operator: Operator, *options: str, exit_code: int = 0) -> dict[str, Any]:
@@ -176,6 +194,22 @@ def test_a_lock_is_held_to_the_end_of_its_transaction(shop: Operator) -> None:
     assert migration["blocked"] == []
 
 
+def test_what_belongs_to_one_transaction_is_run_in_one(shop: Operator) -> None:
+    shop.write(
+        NEXT,
+        "SET LOCAL search_path = other, public;\nCREATE TEMP TABLE kept ON COMMIT DROP AS SELECT id FROM words;\n"
+        "DELETE FROM words WHERE id IN (SELECT id FROM kept);\nDELETE FROM words;\nINSERT INTO nowhere VALUES (1);\n"
+        "LOCK TABLE levels;",
+    )
+    document = plan(shop)
+    steps = document["migrations"][0]["statements"]
+    assert [step["failed"] for step in steps] == [False, False, False, False, True, False]
+    assert [[lock["mode"] for lock in steps[number]["locks"] if lock["relation"] == "words"] for number in (1, 2, 3)] == [
+        ["AccessShare"], ["RowExclusive"], ["RowExclusive"],
+    ]  # fmt: skip
+    assert steps[5]["locks"][0]["relation"] == "levels"
+
+
 def test_pending_migrations_build_on_each_other_and_sizes_follow_a_rename(shop: Operator) -> None:
     shop.write(
         NEXT, "ALTER TABLE words RENAME TO vocabulary; CREATE TABLE cards (id int, word int REFERENCES vocabulary);"
@@ -207,8 +241,8 @@ def test_what_runs_outside_a_transaction_is_told_from_the_parse_tree(shop: Opera
     assert (second["method"], second["locks"][0]["relation"]) == ("measured", "words")
 
 
-def test_nothing_is_changed_in_the_database_or_beside_it(shop: Operator) -> None:
-    shop.write(
+def test_nothing_is_changed_in_the_database_or_beside_it(own_shop: Operator) -> None:
+    own_shop.write(
         NEXT,
         "CREATE ROLE michi_test_never; ALTER TABLE words DROP COLUMN romaji; DELETE FROM words;"
         " ALTER ROLE CURRENT_USER SET work_mem = '7MB'; DROP TABLE levels CASCADE;",
@@ -220,12 +254,12 @@ def test_nothing_is_changed_in_the_database_or_beside_it(shop: Operator) -> None
         " (SELECT string_agg(setdatabase::text || setrole || setconfig::text, ',') FROM pg_db_role_setting),"
         " (SELECT string_agg(l::text, ',') FROM _michi_ledger l)"
     )
-    before = shop.query(look)
-    document = plan(shop)
+    before = own_shop.query(look)
+    document = plan(own_shop)
     assert len(document["migrations"][0]["statements"]) == 5
     assert document["migrations"][0]["statements"][0]["note"] == "it is not run on a shadow"
-    assert shop.query(look) == before
-    assert shop.query("SELECT datname FROM pg_database WHERE datname LIKE '%shadow%'") == []
+    assert own_shop.query(look) == before
+    assert own_shop.query("SELECT datname FROM pg_database WHERE datname LIKE '%shadow%'") == []
 
 
 @pytest.fixture
@@ -266,13 +300,13 @@ def test_a_statement_that_fails_on_the_shadow_makes_the_plan_doubtful(shop: Oper
     assert [step["failed"] for step in document["migrations"][0]["statements"]] == [False, True]
 
 
-def test_what_an_earlier_attempt_has_done_is_not_foretold_again(shop: Operator) -> None:
+def test_what_an_earlier_attempt_has_done_is_not_foretold_again(own_shop: Operator) -> None:
     text = "-- michi: transaction = off\nALTER TABLE words ADD COLUMN note text;\n"
-    shop.write(NEXT, f"{text}ALTER TABLE words DROP COLUMN nothing;")
-    shop.sum()
-    assert shop.deploy().exit_code == 7
-    shop.write(NEXT, f"{text}CREATE INDEX CONCURRENTLY words_note ON words (note);")
-    document = plan(shop)
+    own_shop.write(NEXT, f"{text}ALTER TABLE words DROP COLUMN nothing;")
+    own_shop.sum()
+    assert own_shop.deploy().exit_code == 7
+    own_shop.write(NEXT, f"{text}CREATE INDEX CONCURRENTLY words_note ON words (note);")
+    document = plan(own_shop)
     assert document["migrations"][0]["statements_done"] == 1
     assert (only_step(document)["line"], document["verdict"]["level"]) == (3, "safe")
 
@@ -334,12 +368,12 @@ def test_a_deploy_that_would_be_refused_is_refused_here_too(
     assert shop.deploy().error["code"] == code
 
 
-def test_an_older_image_is_told_that_it_is_too_old(shop: Operator) -> None:
-    shop.execute(
+def test_an_older_image_is_told_that_it_is_too_old(own_shop: Operator) -> None:
+    own_shop.execute(
         "INSERT INTO _michi_ledger (migration, checksum, phase, statements_total, statements_done, verdict)"
         " VALUES ('20990101000000_drop', 'x', 'contract', 1, 1, 'applied')"
     )
-    assert plan(shop, exit_code=4)["verdict"]["error"]["code"] == "schema.too_old"
+    assert plan(own_shop, exit_code=4)["verdict"]["error"]["code"] == "schema.too_old"
 
 
 def test_a_first_deploy_to_an_empty_database_blocks_nobody(operator: Operator) -> None:

@@ -19,18 +19,16 @@ from tests.support.operator import Operator
 
 TABLES = "20260101000000_tables"
 NEXT = "20260102000000_next"
-LARGE, SMALL, EMPTY = "words", "levels", "decks"
+SCHEMA = "".join(
+    f"CREATE TABLE {table} (id int, kana text, n int);" for table in ("words", "medium", "levels", "decks")
+)
 
 
-@pytest.fixture
-def shop(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> Operator:
+@pytest.fixture(scope="module")
+def shop_url(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A table that counts as large here, one in between, one of a few kilobytes and an empty one."""
-    monkeypatch.setattr(michi.lint, "LARGE_BYTES", 4 * 1024 * 1024)
-    operator.write(
-        TABLES,
-        "CREATE TABLE words (id int, kana text, n int); CREATE TABLE medium (id int, kana text, n int);"
-        "CREATE TABLE levels (id int, kana text, n int); CREATE TABLE decks (id int, kana text, n int);",
-    )
+    operator = Operator(module_url, tmp_path_factory.mktemp("migrations"))
+    operator.write(TABLES, SCHEMA)
     operator.sum()
     assert operator.deploy().exit_code == 0
     operator.execute(
@@ -38,6 +36,15 @@ def shop(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> Operator:
         "INSERT INTO medium SELECT n, repeat('x', 200) FROM generate_series(1, 8000) n;"
         "INSERT INTO levels VALUES (1, 'x'); ANALYZE"
     )
+    return module_url
+
+
+@pytest.fixture
+def shop(shop_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    """All tests share the database, because the linter changes nothing; each has a folder of its own."""
+    monkeypatch.setattr(michi.lint, "LARGE_BYTES", 4 * 1024 * 1024)
+    operator = Operator(shop_url, tmp_path / "migrations")
+    operator.write(TABLES, SCHEMA)
     return operator
 
 

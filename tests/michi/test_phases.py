@@ -100,6 +100,19 @@ def test_p02_safe_from_says_which_apps_survive(operator: Operator) -> None:
         assert operator.deploy().exit_code == 0
 
 
+def test_p02_a_head_that_postgresql_cut_off_is_still_known(operator: Operator) -> None:
+    long = "20260102000000_" + "_".join(["drop", "what", "has", "a", "very"] * 3)
+    operator.write(EXPAND, "CREATE TABLE words (id int, kana text);")
+    operator.write(long, "-- michi: phase = contract\nALTER TABLE words DROP COLUMN kana;")
+    operator.sum()
+    with connected(operator, f"kotobamichi/{long}", f"kotobamichi/20260101235959_{long[15:]}"):
+        answer = operator.deploy()
+        assert answer.exit_code == 8
+        assert [(app["head"][:14], app["cut"]) for app in answer.error["details"]["apps"]] == [("20260101235959", True)]
+    with connected(operator, f"kotobamichi/{long}"):
+        assert operator.deploy().exit_code == 0
+
+
 def test_p02_an_app_that_connects_during_the_deploy_is_noticed_and_nothing_is_changed(phased: Operator) -> None:
     assert phased.deploy("--phase", "expand").exit_code == 0
     phased.write(CONTRACT, "-- michi: phase = contract\nALTER TABLE words DROP COLUMN kana;\nSELECT pg_sleep(1);")
