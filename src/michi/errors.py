@@ -166,6 +166,54 @@ class StatementInDoubt(HistoryError):
     code = "migration.in_doubt"
 
 
+# Authoring: what `dev`, `diff`, `baseline`, `rollback`, `reset` and `verify` find
+
+
+class AuthoringMissing(UsageError):
+    code = "authoring.missing"
+
+
+class ModelsInvalid(UsageError):
+    code = "models.invalid"
+
+
+class DifferenceFound(MichiError):
+    code = "schema.differs"
+    exit_code = 3
+
+
+class ShadowFailed(HistoryError):
+    code = "shadow.failed"
+
+
+class NotInSync(HistoryError):
+    code = "dev.not_in_sync"
+
+
+class CannotWrite(HistoryError):
+    code = "dev.cannot_write"
+
+
+class MigrationUnfinished(HistoryError):
+    code = "migration.unfinished"
+
+
+class BaselineDiffers(HistoryError):
+    code = "baseline.differs"
+
+
+class DownMissing(HistoryError):
+    code = "rollback.no_down"
+
+
+class VerificationFailed(HistoryError):
+    code = "verify.failed"
+
+
+class SeedFailed(HistoryError):
+    code = "seed.failed"
+
+
 # 8: refused for safety
 
 
@@ -176,6 +224,18 @@ class Refused(MichiError):
 
 class PoolerDetected(Refused):
     code = "pooler.detected"
+
+
+class RenameUndecided(Refused):
+    code = "rename.undecided"
+
+
+class DataLoss(Refused):
+    code = "data.loss"
+
+
+class ProductionProtected(Refused):
+    code = "production.protected"
 
 
 # 130 and 143: KeyboardInterrupt's family, because psycopg cancels the running statement when it sees one

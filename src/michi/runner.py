@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psycopg
 
 from michi import ledger
 from michi.attempt import Options, Run, Script, read_script
 from michi.database import Server, connection_lost
-from michi.errors import BaselineNeeded
+from michi.errors import BaselineNeeded, PrivilegeMissing
 from michi.events import Emit
 from michi.folder import Folder
 from michi.ledger import Ledger, Origin
@@ -37,6 +39,8 @@ def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emi
                 standing = compare(folder, Ledger(True))
             else:
                 ledger.check_writable(server.connection, server.target.schema)
+            if origin.production:
+                _mark_production(server)
             scripts = [read_script(migration) for migration in standing.pending]
             if scripts:
                 _apply(server, scripts, standing, origin, options, emit)
@@ -46,6 +50,12 @@ def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emi
         raise
     _finish(standing, len(scripts), emit)
     return standing
+
+
+def _mark_production(server: Server) -> None:
+    """So that nobody resets it later by mistake. A role that does not own the ledger cannot, and deploys all the same."""
+    with suppress(PrivilegeMissing):
+        ledger.mark_production(server.connection, server.target.schema)
 
 
 def _stand(server: Server, folder: Folder, options: Options) -> Standing | None:
