@@ -38,11 +38,15 @@ def constraint_aspect_steps(change: Change, _situation: Situation) -> Iterator[S
         up, down = (comment_on("CONSTRAINT", name, c.comment) for c in (change.after, change.before))
         yield step(Stage.EXPAND, Order.COMMENTS, up, down)
     elif change.after.valid:
-        up = f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {quote(constraint.name)}"
-        yield step(Stage.VALIDATE, Order.CONSTRAINTS, up, why=VALIDATE, down_why=NOTHING)
+        yield _validate(table, constraint)
     else:
-        up = [drop_constraint(table, constraint), add_constraint(table, constraint, ending=" NOT VALID")]
-        yield step(Stage.EXPAND, Order.CONSTRAINTS, up, why="No longer known to hold.", down_why=NOTHING)
+        again = [drop_constraint(table, constraint), add_constraint(table, constraint, ending=" NOT VALID")]
+        yield step(Stage.EXPAND, Order.CONSTRAINTS, again, why="No longer known to hold.", down_why=NOTHING)
+
+
+def _validate(table: str, constraint: Constraint) -> Step:
+    up = f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {quote(constraint.name)}"
+    return step(Stage.VALIDATE, Order.CONSTRAINTS, up, why=VALIDATE, down_why=NOTHING)
 
 
 def _comment(table: str, constraint: Constraint) -> list[str]:
@@ -67,8 +71,7 @@ def _add(table: str, constraint: Constraint, situation: Situation) -> Iterator[S
             [add_constraint(table, constraint, ending=" NOT VALID"), *_comment(table, constraint)], drop,
             NOT_VALID.replace("the tables are", what) + MAY_REFUSE,
         )  # fmt: skip
-        up = f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {quote(constraint.name)}"
-        yield step(Stage.VALIDATE, Order.CONSTRAINTS, up, why=VALIDATE, down_why=NOTHING)
+        yield _validate(table, constraint)
 
 
 def _attach(table: str, constraint: Constraint) -> Iterator[Step]:

@@ -18,11 +18,11 @@ from michi.diff import Change, Scope, differences
 from michi.drafts import Draft, make_drafts
 from michi.errors import CannotWrite, MichiError, MigrationUnfinished, NotInSync, ShadowFailed, UsageError
 from michi.events import Emit
-from michi.folder import Folder, Migration, read_folder
+from michi.folder import Folder, Migration, read_folder, sum_lines, write_sum
 from michi.judge import Judge
 from michi.ledger import Origin
 from michi.losses import accept_losses, find_empty_tables, find_losses
-from michi.models import Models, explicit_names, models_created
+from michi.models import Models, models_created, scope_of
 from michi.plan import Standing, compare
 from michi.questions import Questions
 from michi.renames import Rename, decide
@@ -81,7 +81,7 @@ class Session:
         self.shadow = shadow
         self.questions = questions
         self.emit = emit
-        self.scope = Scope("after", explicit_names(models))
+        self.scope = scope_of(models, "after")
         self.title = ""
 
     def run(self, wishes: Wishes, origin: Origin, now: datetime) -> Outcome:
@@ -217,9 +217,19 @@ class Session:
         for migration in pending:
             check_finished(migration)
         if pending:
+            self._bring_sum_up_to_date(pending[0])
             runner.deploy(self.server, self.folder, origin, Options(), self.emit)
             outcome.applied = [migration.name for migration in pending]
             outcome.state = "applied"
+
+
+    def _bring_sum_up_to_date(self, first: Migration) -> None:
+        """The author has worked on what is pending. What was applied must be as michi.sum has it."""
+        lines = sum_lines(self.folder.migrations)
+        there = self.folder.sum_lines or ()
+        applied = self.folder.migrations.index(first) + 1
+        if there[:applied] == tuple(lines[:applied]) and write_sum(self.folder):
+            self.folder = read_folder(self.folder.path)
 
 
 def check_finished(migration: Migration) -> None:
@@ -228,7 +238,7 @@ def check_finished(migration: Migration) -> None:
         line = migration.up_sql.count("\n", 0, position) + 1
         raise MigrationUnfinished(
             f"{migration.path / 'up.sql'}, line {line}: {FILL_IN} still stands there.",
-            "Say what the column is in rows that exist, run `michi sum`, then go on.",
+            "Say what the column is in rows that exist, then run `michi dev` again.",
             migration=migration.name,
             line=line,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from michi.catalogue import Catalogue, Column, Constraint, Enum, Index, Other, Sequence, Table
+from michi.ddl import short_type
 from michi.judge import Judge
 
 Action = Literal["add", "drop", "alter", "rename"]
@@ -44,11 +45,14 @@ class Change:
 class Scope:
     """What can be compared. `models` says which side is made of models, which know no functions, triggers and the like.
 
-    `named` holds (table, name) of the constraints that the models name; other names there are nobody's choice.
+    `named` holds (table, name) of the constraints that the models name; other names there are nobody's choice. `domains` are those that the models
+    define; other domains, like functions, are made by hand. With `validity` False a constraint that was validated is like one that
+    was not.
     """
 
     models: Literal["before", "after"] | None = None
     named: frozenset[tuple[str, str]] = frozenset()
+    domains: frozenset[str] = frozenset()
     validity: bool = True
 
 
@@ -61,9 +65,7 @@ def differences(before: Catalogue, after: Catalogue, scope: Scope, judge: Judge)
         *_mapping("sequence", before.sequences, after.sequences, _compare_sequences),
         *_mapping("table", before.tables, after.tables, lambda a, b: _compare_tables(a, b, scope, judge)),
     ]
-    if scope.models is None:
-        changes += _compare_others(before, after)
-    return changes
+    return [*changes, *_compare_others(before, after, scope)]
 
 
 def _without_partitions(catalogue: Catalogue) -> Catalogue:
@@ -87,18 +89,20 @@ def _mapping(
             yield Change("drop", kind, name, table, before=thing)
 
 
-def _compare_others(before: Catalogue, after: Catalogue) -> Iterator[Change]:
+def _compare_others(before: Catalogue, after: Catalogue, scope: Scope) -> Iterator[Change]:
     def compare(first: Other, second: Other) -> Iterator[Change]:
         if first.create != second.create:
             yield Change("alter", first.kind, first.name, before=first, after=second, detail="another definition")
 
+    def chosen(catalogue: Catalogue, kind: str) -> dict[str, Other]:
+        return {
+            name: other
+            for (its, name), other in catalogue.others.items()
+            if its == kind and (scope.models is None or (kind == "domain" and name in scope.domains))
+        }
+
     for kind in sorted({kind for kind, _ in [*before.others, *after.others]}):
-        yield from _mapping(
-            kind,
-            {name: other for (its, name), other in before.others.items() if its == kind},
-            {name: other for (its, name), other in after.others.items() if its == kind},
-            compare,
-        )
+        yield from _mapping(kind, chosen(before, kind), chosen(after, kind), compare)
 
 
 def _compare_enums(before: Enum, after: Enum) -> Iterator[Change]:
@@ -138,25 +142,29 @@ def _arrow(before: str | None, after: str | None) -> str:
 
 
 def _compare_columns(table: str, before: Column, after: Column, judge: Judge) -> Iterator[Change]:
-    def change(kind: str, first: str | None, second: str | None) -> Change:
-        return Change("alter", kind, before.name, table, before, after, _arrow(first, second))
+    def change(kind: str, shown: Callable[[Column], str]) -> Change:
+        return Change("alter", kind, before.name, table, before, after, _arrow(shown(before), shown(after)))
 
     if (before.generated, after.generated) != ("", "") and not _same_generation(table, before, after, judge):
-        yield change("generated", before.default and before.default.shown, after.default and after.default.shown)
+        yield change("generated", _default)
     elif (before.type, before.collation) != (after.type, after.collation):
-        yield change("type", *(f"{c.type}{' COLLATE ' + c.collation if c.collation else ''}" for c in (before, after)))
+        yield change("type", _type)
     elif not (before.generated or after.generated) and not _same_default(table, before, after, judge):
-        yield change("default", before.default and before.default.shown, after.default and after.default.shown)
-    if (before.identity, before.identity_options, before.serial) != (
-        after.identity,
-        after.identity_options,
-        after.serial,
-    ):
-        yield change("identity", *(_identity(column) for column in (before, after)))
+        yield change("default", _default)
+    if any(getattr(before, fact) != getattr(after, fact) for fact in ("identity", "identity_options", "serial")):
+        yield change("identity", _identity)
     if before.not_null != after.not_null:
-        yield change("null", *("not null" if column.not_null else "null" for column in (before, after)))
+        yield change("null", lambda column: "not null" if column.not_null else "null")
     if before.comment != after.comment:
         yield Change("alter", "comment of column", before.name, table, before, after)
+
+
+def _type(column: Column) -> str:
+    return short_type(column.type) + (f" COLLATE {column.collation}" if column.collation else "")
+
+
+def _default(column: Column) -> str:
+    return column.default.shown if column.default is not None else ""
 
 
 def _identity(column: Column) -> str:
@@ -237,10 +245,8 @@ def _pair(
 ) -> tuple[list[tuple[Thing, Thing]], list[Thing], list[Thing]]:
     """Those that are the same on both sides, by name before any other; and what is left on each side."""
     left, right = dict(before), dict(after)
-    pairs: list[tuple[Thing, Thing]] = []
-    for name in [name for name in left if name in right]:
-        if same(left[name], right[name]):
-            pairs.append((left.pop(name), right.pop(name)))
+    alike = [name for name in before if name in after and same(before[name], after[name])]
+    pairs = [(left.pop(name), right.pop(name)) for name in alike]
     for name, thing in list(right.items()):
         if (match := next((other for other, candidate in left.items() if same(candidate, thing)), None)) is not None:
             pairs.append((left.pop(match), right.pop(name)))

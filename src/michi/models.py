@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 from psycopg import sql
 
 from michi.catalogue import Catalogue, Column, Constraint, Expression, Table, read_catalogue
 from michi.database import Connection
+from michi.ddl import quote
+from michi.diff import Scope
 from michi.errors import AuthoringMissing, ModelsInvalid
 
 if TYPE_CHECKING:
@@ -133,6 +135,11 @@ def create_statements(metadata: MetaData, schema: str) -> list[str]:
     except SQLAlchemyError as error:
         raise ModelsInvalid(f"SQLAlchemy cannot write the tables: {error}.", "Mend the models.") from None
     return statements
+
+
+def scope_of(models: Models, side: Literal["before", "after"]) -> Scope:
+    """What can be compared with models that are this side."""
+    return Scope(side, explicit_names(models), frozenset(map(quote, _domain_names(models.metadata))))
 
 
 def explicit_names(models: Models) -> frozenset[tuple[str, str]]:

@@ -12,17 +12,19 @@ import re
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from michi.attempt import Options
 from michi.catalogue import Catalogue, read_catalogue
 from michi.database import MAINTENANCE_DATABASES, Connection, Server, connect, open_connection
-from michi.errors import DatabaseAbsent, MichiError, Refused, ShadowFailed
+from michi.errors import DatabaseAbsent, LockBusy, MichiError, Refused, ShadowFailed
 from michi.events import EventName
 from michi.folder import Folder, Migration
 from michi.ledger import Origin
@@ -32,7 +34,15 @@ from michi.settings import Target, parse_url, read_secret
 
 NAME = re.compile(r"michi_shadow_[0-9a-f]{16}")
 COMMENT = "A throw-away database of michi. It may be dropped when no michi runs."
+# Its comment, and one thing that stands in it, where anything does.
+IS_SHADOW = """
+SELECT shobj_description((SELECT oid FROM pg_database WHERE datname = current_database()), 'pg_database'),
+       (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1 LIMIT 1)
+"""
 ORIGIN = Origin("shadow", None, None)
+TURN_SECONDS = 60.0
+TURN_PAUSE_SECONDS = 0.2
 OPTIONS = Options(allow_out_of_order=True)
 
 
@@ -112,34 +122,59 @@ def shadow_database(target: Target, environ: Mapping[str, str] = os.environ) -> 
 
 @contextmanager
 def _given(own: Target, target: Target) -> Iterator[Shadow]:
-    shadow_target = replace(own, schema=target.schema)
-    server = connect(shadow_target)
-    try:
+    """A database that was named for this. One run at a time has it."""
+    server = connect(replace(own, schema=target.schema))
+    with server.connection as connection:
         _refuse_target(server, target)
+        _take_turn(server)
         shadow = Shadow(server)
-        shadow.wipe()
-        yield shadow
-    finally:
-        with _undisturbed():
-            if not server.connection.broken and server.connection.info.transaction_status:
-                with suppress(psycopg.Error):
-                    server.connection.execute("ROLLBACK")
-            with suppress(psycopg.Error, UnboundLocalError):
+        try:
+            shadow.wipe()
+            yield shadow
+        finally:
+            with _undisturbed(), suppress(psycopg.Error):
+                if connection.info.transaction_status != TransactionStatus.IDLE:
+                    connection.execute("ROLLBACK")
                 shadow.wipe()
-            server.connection.close()
 
 
 def _refuse_target(server: Server, target: Target) -> None:
-    """A shadow is emptied: it must hold no ledger of real work, and not be the database that is worked on."""
-    query = "SELECT system_identifier::text || current_database() FROM pg_control_system()"
+    """A shadow is emptied: it must not be the database that is worked on, by whichever address, nor hold what is not michi's."""
+    query = "SELECT current_database(), pg_postmaster_start_time(), inet_server_port()"
     where = server.connection.execute(query).fetchone()
+    same = False
     with suppress(MichiError), open_connection(target) as other:
-        if other.execute(query).fetchone() == where:
-            server.connection.close()
-            raise Refused(
-                "SHADOW_DATABASE_URL is the database that is worked on, and a shadow is emptied.",
-                "Name another database there, which holds nothing that is needed.",
-            )
+        same = other.execute(query).fetchone() == where
+    if same:
+        raise Refused(
+            "SHADOW_DATABASE_URL is the database that is worked on, and a shadow is emptied.",
+            "Name another database there, which holds nothing that is needed.",
+        )
+    row = server.connection.execute(IS_SHADOW).fetchone()
+    marked, holds = row or (None, None)
+    if marked != COMMENT and holds is not None:
+        raise Refused(
+            f"SHADOW_DATABASE_URL is {server.target.describe()}, which holds {holds}; a shadow is emptied, and michi has never used"
+            " this one.",
+            "Name an empty database there.",
+        )
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        _mark(server.connection, server.database)
+
+
+def _mark(connection: Connection, name: str) -> None:
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(COMMENT)))
+
+
+def _take_turn(server: Server) -> None:
+    deadline = time.monotonic() + TURN_SECONDS
+    while True:
+        row = server.connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key("given"),)).fetchone()
+        if row and row[0]:
+            return
+        if time.monotonic() > deadline:
+            raise LockBusy(f"Another michi works on {server.target.describe()}.", "Wait for it, or give each a shadow of its own.")
+        time.sleep(TURN_PAUSE_SECONDS)
 
 
 @contextmanager
@@ -172,7 +207,7 @@ def _create(keeper: Connection, name: str) -> None:
             f'Set SHADOW_DATABASE_URL to a database that may be emptied, or as an administrator: ALTER ROLE "{keeper.info.user}"'
             " CREATEDB;",
         ) from None
-    keeper.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(COMMENT)))
+    _mark(keeper, name)
 
 
 def _drop(keeper: Connection, name: str) -> None:

@@ -14,7 +14,7 @@ from michi.drafts import layout
 from michi.errors import ShadowFailed
 from michi.folder import Folder
 from michi.judge import Judge
-from michi.models import Models, explicit_names, models_created
+from michi.models import Models, models_created, scope_of
 from michi.settings import Target
 from michi.shadow import Shadow, shadow_database
 from michi.steps import Situation
@@ -110,10 +110,10 @@ def _read(side: Side, sources: Sources, shadow: Shadow | None) -> Iterator[Catal
 
 
 def _scope(before: Side, after: Side, sources: Sources) -> Scope:
-    named = (
-        explicit_names(sources.models) if sources.models is not None and "models" in {before, after} else frozenset()
-    )
-    return Scope("after" if after == "models" else "before" if before == "models" else None, named)
+    if "models" not in {before, after}:
+        return Scope()
+    assert sources.models is not None
+    return scope_of(sources.models, "after" if after == "models" else "before")
 
 
 def make_script(before: Catalogue, after: Catalogue, changes: list[Change], judge: Judge) -> str:

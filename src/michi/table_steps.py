@@ -20,7 +20,7 @@ from michi.ddl import (
 )
 from michi.diff import Change
 from michi.steps import Order, Situation, Stage, Step, step
-from michi.type_steps import full_options
+from michi.type_steps import all_options
 
 FILL_IN = "/* FILL IN */"
 LOST = "Its rows are gone for good: only the empty shape comes back."
@@ -191,8 +191,8 @@ def column_aspect_steps(change: Change, situation: Situation) -> Iterator[Step]:
         case "null":
             yield from _change_null(table, change, situation)
         case "identity":
-            up = list(_change_identity(table, before, after))
-            yield step(Stage.EXPAND, Order.ALTER_COLUMNS, up, list(_change_identity(table, after, before)))
+            there, back = _change_identity(table, before, after), _change_identity(table, after, before)
+            yield step(Stage.EXPAND, Order.ALTER_COLUMNS, there, back)
         case "generated":
             yield from _change_generation(table, before, after, situation)
         case _:
@@ -230,8 +230,8 @@ def _change_type(table: str, before: Column, after: Column, situation: Situation
     why = ""
     if situation.careful(table):
         why = (
-            "Unless the new type is only wider, the table is rewritten and nobody reads or writes it meanwhile. On a large table add a"
-            " new column, fill it, and drop this one later."
+            "Unless the new type is only wider, the table is rewritten and nobody reads or writes it meanwhile. On a large table"
+            " add a new column, fill it, and drop this one later."
         )
     yield step(
         Stage.CONTRACT, Order.ALTER_TYPES, _retype(table, before, after, situation), _retype(table, after, before, situation),
@@ -261,20 +261,7 @@ def _change_identity(table: str, old: Column, new: Column) -> Iterator[str]:
     if old.identity and new.identity:
         parts = [f"SET GENERATED {new.identity}"] if old.identity != new.identity else []
         if old.identity_options != new.identity_options:
-            options = full_options(new.identity_options).removeprefix("AS bigint ").replace("NO CYCLE", "NO_CYCLE")
-            words = options.replace("NO MINVALUE", "NO_MINVALUE").replace("NO MAXVALUE", "NO_MAXVALUE").split()
-            keys = (
-                "START",
-                "INCREMENT",
-                "MINVALUE",
-                "MAXVALUE",
-                "CACHE",
-                "CYCLE",
-                "NO_MINVALUE",
-                "NO_MAXVALUE",
-                "NO_CYCLE",
-            )
-            parts += [" ".join(("SET " if word in keys else "") + word.replace("_", " ") for word in words)]
+            parts += [f"SET {option}" for key, option in all_options(new.identity_options).items() if key != "AS"]
         yield f"{alter} {' '.join(parts)}"
         return
     if old.identity:
@@ -309,7 +296,7 @@ def _change_generation(table: str, before: Column, after: Column, situation: Sit
     yield step(
         Stage.EXPAND, Order.COLUMNS, list(_recreate(table, before, after, staying)),
         list(_recreate(table, after, before, whole)),
-        "What a column is computed from cannot be changed: it is made anew, and the table is rewritten while nobody reads or writes it.",
+        "What a column is computed from cannot be changed: it is made anew, and the table rewritten while nobody reads or writes it.",
     )  # fmt: skip
 
 

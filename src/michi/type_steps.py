@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from michi.catalogue import Catalogue, Column, Enum, Other, Table
 from michi.ddl import (
@@ -134,21 +135,21 @@ def sequence_steps(change: Change, _situation: Situation) -> Iterator[Step]:
         )  # fmt: skip
     else:
         up, down = (
-            [f"ALTER SEQUENCE {name} {full_options(thing.options)} OWNED BY {thing.owned_by or 'NONE'}"]
+            [f"ALTER SEQUENCE {name} {' '.join(all_options(thing.options).values())} OWNED BY {thing.owned_by or 'NONE'}"]
             for thing in (change.after, change.before)
         )
         yield step(Stage.EXPAND, Order.ALTER_COLUMNS, up, down)
 
 
-def full_options(options: str) -> str:
-    """Those that are said, and the default of every other: what ALTER SEQUENCE needs to arrive at them."""
+def all_options(options: str) -> dict[str, str]:
+    """By key word, those that are said and the default of every other: what an ALTER needs to arrive at them."""
     said: dict[str, str] = {}
     words = options.split()
     starts = [number for number, word in enumerate(words) if word in OPTION_KEYS]
-    for number, end in zip(starts, [*starts[1:], len(words)], strict=True):
+    for number, end in pairwise([*starts, len(words)]):
         said[words[number]] = " ".join(words[number:end])
-    start = said.get("START") or f"START WITH {said['MINVALUE'].split()[-1] if 'MINVALUE' in said else 1}"
-    return " ".join([*(SEQUENCE_DEFAULTS | said | {"START": start}).values()])
+    start = said["MINVALUE"].split()[-1] if "MINVALUE" in said else "1"
+    return SEQUENCE_DEFAULTS | {"START": f"START WITH {start}"} | said
 
 
 def other_steps(change: Change, situation: Situation) -> Iterator[Step]:

@@ -11,7 +11,7 @@ from michi.diff import Change, Scope, differences
 from michi.errors import MichiError, ShadowFailed, SumMismatch
 from michi.folder import SUM_FILE, Folder, Migration
 from michi.judge import Judge
-from michi.models import Models, explicit_names, models_created
+from michi.models import Models, models_created, scope_of
 from michi.shadow import Shadow
 
 
@@ -142,7 +142,7 @@ def _expect(
 def _compare_with_models(shadow: Shadow, models: Models, verdict: Verdict) -> None:
     catalogue = shadow.catalogue()
     with models_created(shadow.connection, models, shadow.schema) as wanted:
-        changes = differences(catalogue, wanted, Scope("after", explicit_names(models)), Judge(shadow.connection))
+        changes = differences(catalogue, wanted, scope_of(models, "after"), Judge(shadow.connection))
     if changes:
         message = f"the migrations do not make what {models.where} says; `michi dev` writes what is missing"
         verdict.findings.append(Finding("models", message, changes=tuple(changes)))
