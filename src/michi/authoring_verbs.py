@@ -269,7 +269,8 @@ def _models(arguments: Arguments) -> Models:
     if where is None:
         raise ModelsInvalid(
             "It is not known where the models are.",
-            'Say --models module:metadata, set MICHI_MODELS, or write models = "module:metadata" under [tool.michi] in pyproject.toml.',
+            'Say --models module:metadata, set MICHI_MODELS, or write models = "module:metadata" under [tool.michi] of'
+            " pyproject.toml.",
         )
     return load_models(where, Path.cwd())
 

@@ -101,10 +101,12 @@ def _differs(changes: Sequence[Change], head: str, equal: str | None) -> Baselin
     lines = [f"  {change.sentence()}" for change in changes[:SHOWN_CHANGES]]
     if len(changes) > SHOWN_CHANGES:
         lines.append(f"  and {len(changes) - SHOWN_CHANGES} more")
-    remedy = f"It equals the migrations up to {equal}: `michi baseline --to {equal}`." if equal is not None else (
-        "Write what is missing as the first migration (`michi diff --from migrations --to database --script`), or skip the proof with"
-        " --trust."
-    )  # fmt: skip
+    remedy = (
+        "Write what is missing as the first migration (`michi diff --from migrations --to database --script`), or skip the"
+        " proof with --trust."
+    )
+    if equal is not None:
+        remedy = f"It equals the migrations up to {equal}: `michi baseline --to {equal}`."
     return BaselineDiffers(
         f"The database is not what the migrations up to {head} make:\n" + "\n".join(lines) + "\n ",
         remedy,

@@ -15,8 +15,8 @@ from michi.authoring import read_slug, timestamp_after, write_migration
 from michi.catalogue import Catalogue, read_catalogue
 from michi.database import Server
 from michi.diff import Change, Scope, differences
-from michi.drafts import Draft, make_drafts
-from michi.errors import CannotWrite, MichiError, MigrationUnfinished, NotInSync, ShadowFailed, UsageError
+from michi.drafts import Draft, check_finished, make_drafts
+from michi.errors import CannotWrite, MichiError, NotInSync, ShadowFailed, UsageError
 from michi.events import Emit
 from michi.folder import Folder, Migration, read_folder, sum_lines, write_sum
 from michi.judge import Judge
@@ -30,7 +30,6 @@ from michi.runner import read_ledger
 from michi.settings import Target
 from michi.shadow import Shadow
 from michi.steps import Situation
-from michi.table_steps import FILL_IN
 from michi.writing import write_steps
 
 
@@ -222,7 +221,6 @@ class Session:
             outcome.applied = [migration.name for migration in pending]
             outcome.state = "applied"
 
-
     def _bring_sum_up_to_date(self, first: Migration) -> None:
         """The author has worked on what is pending. What was applied must be as michi.sum has it."""
         lines = sum_lines(self.folder.migrations)
@@ -232,18 +230,6 @@ class Session:
             self.folder = read_folder(self.folder.path)
 
 
-def check_finished(migration: Migration) -> None:
-    """Raises MigrationUnfinished, with the line, where the author has still to say something."""
-    if (position := migration.up_sql.find(FILL_IN)) >= 0:
-        line = migration.up_sql.count("\n", 0, position) + 1
-        raise MigrationUnfinished(
-            f"{migration.path / 'up.sql'}, line {line}: {FILL_IN} still stands there.",
-            "Say what the column is in rows that exist, then run `michi dev` again.",
-            migration=migration.name,
-            line=line,
-        )
-
-
 def _files(draft: Draft) -> dict[str, bytes]:
     return {"up.sql": draft.up.encode(), "down.sql": draft.down.encode()}
 
@@ -251,6 +237,6 @@ def _files(draft: Draft) -> dict[str, bytes]:
 def _cannot_write(reason: str, drafts: Sequence[Draft]) -> MichiError:
     return CannotWrite(
         f"michi cannot write this change: {reason}",
-        "Nothing was written. Write it by hand with `michi new`, or in smaller parts; what michi tried is in the details of --json.",
+        "Nothing was written. Write it by hand with `michi new`, or in smaller parts; --json shows what michi tried.",
         tried=[draft.up for draft in drafts],
     )

@@ -45,9 +45,9 @@ class Change:
 class Scope:
     """What can be compared. `models` says which side is made of models, which know no functions, triggers and the like.
 
-    `named` holds (table, name) of the constraints that the models name; other names there are nobody's choice. `domains` are those that the models
-    define; other domains, like functions, are made by hand. With `validity` False a constraint that was validated is like one that
-    was not.
+    `named` holds (table, name) of the constraints that the models name; other names there are nobody's choice. `domains` are
+    those that the models define; others, like functions, are made by hand. With `validity` False a constraint that was validated is
+    like one that was not.
     """
 
     models: Literal["before", "after"] | None = None

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
 
+from michi.errors import MigrationUnfinished
+from michi.folder import Migration
 from michi.steps import Stage, Step
+from michi.table_steps import FILL_IN
 
 WIDTH = 120
 SUFFIXES = {
@@ -120,3 +123,15 @@ def _gathered(statements: Sequence[str]) -> list[str]:
 
 def _comment(text: str) -> list[str]:
     return [f"-- {line}" for line in wrap(text, WIDTH - 3)] if text else []
+
+
+def check_finished(migration: Migration) -> None:
+    """Raises MigrationUnfinished, with the line, where the author has still to say something."""
+    if (position := migration.up_sql.find(FILL_IN)) >= 0:
+        line = migration.up_sql.count("\n", 0, position) + 1
+        raise MigrationUnfinished(
+            f"{migration.path / 'up.sql'}, line {line}: {FILL_IN} still stands there.",
+            "Say what the column is in rows that exist, then run `michi dev` again.",
+            migration=migration.name,
+            line=line,
+        )

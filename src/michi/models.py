@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 from psycopg import sql
 
+from michi import queries
 from michi.catalogue import Catalogue, Column, Constraint, Expression, Table, read_catalogue
 from michi.database import Connection
 from michi.ddl import quote
@@ -88,15 +89,9 @@ def models_created(connection: Connection, models: Models, schema: str) -> Itera
 
 
 def _remove_tables(connection: Connection, schema: str, models: Models) -> None:
+    """And everything else that models can say."""
     rows = connection.execute(
-        "SELECT format('DROP %%s IF EXISTS %%I.%%I CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'"
-        "  WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, %(schema)s::text, relname)"
-        " FROM pg_class c WHERE relnamespace = to_regnamespace(quote_ident(%(schema)s)) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')"
-        "   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid"
-        "                   AND e.deptype IN ('e', 'i'))"
-        " UNION ALL SELECT format('DROP TYPE IF EXISTS %%I.%%I CASCADE', %(schema)s::text, typname) FROM pg_type t"
-        " WHERE typnamespace = to_regnamespace(quote_ident(%(schema)s)) AND (typtype = 'e' OR typname = ANY (%(domains)s))"
-        "   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e')",
+        queries.REMOVALS.encode(),
         {"schema": schema, "domains": _domain_names(models.metadata)},
     ).fetchall()
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))

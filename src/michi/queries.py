@@ -18,8 +18,8 @@ ORDER BY c.relispartition, c.oid
 """
 
 _SEQUENCE_OPTIONS = """
-'name', q.sequence_name, 'data_type', format_type(q.seqtypid, NULL), 'start', q.seqstart, 'increment', q.seqincrement, 'minimum', q.seqmin,
-'maximum', q.seqmax, 'cache', q.seqcache, 'cycle', q.seqcycle
+'name', q.sequence_name, 'data_type', format_type(q.seqtypid, NULL), 'start', q.seqstart,
+'increment', q.seqincrement, 'minimum', q.seqmin, 'maximum', q.seqmax, 'cache', q.seqcache, 'cycle', q.seqcycle
 """
 # A column's own sequence: of an identity (deptype i), or of a serial (deptype a, and the default draws from it).
 _OWN_SEQUENCE = """
@@ -107,7 +107,6 @@ ORDER BY c.relname
 """
 
 _FUNCTION = "p.oid::regprocedure::text"
-_ON = "quote_ident(c.relname)"
 OTHERS = f"""
 SELECT * FROM (
 SELECT 'extension' AS kind, x.extname::text AS name, format('CREATE EXTENSION IF NOT EXISTS %%I', x.extname) AS create,
@@ -119,7 +118,8 @@ SELECT CASE WHEN p.prokind = 'p' THEN 'procedure' ELSE 'function' END, {_FUNCTIO
 FROM pg_proc p
 WHERE p.pronamespace = {_NAMESPACE} AND p.prokind IN ('f', 'p', 'w') AND {_NO_EXTENSION.format("pg_proc", "p.oid")}
 UNION ALL
-SELECT 'aggregate', {_FUNCTION}, format('-- aggregate %%s, transition %%s', {_FUNCTION}, g.aggtransfn), 'DROP AGGREGATE ' || {_FUNCTION}
+SELECT 'aggregate', {_FUNCTION}, format('-- aggregate %%s, transition %%s', {_FUNCTION}, g.aggtransfn),
+       'DROP AGGREGATE ' || {_FUNCTION}
 FROM pg_proc p JOIN pg_aggregate g ON g.aggfnoid = p.oid
 WHERE p.pronamespace = {_NAMESPACE} AND {_NO_EXTENSION.format("pg_proc", "p.oid")}
 UNION ALL
@@ -190,4 +190,19 @@ FROM pg_policy y JOIN pg_class c ON c.oid = y.polrelid WHERE {_OURS}
 ) others ORDER BY array_position(ARRAY['extension', 'domain', 'composite type', 'range type', 'function', 'procedure', 'aggregate',
     'view', 'materialized view', 'index of a materialized view', 'rule', 'trigger', 'statistics', 'row security', 'policy'],
     kind), name
+"""
+
+# Statements that remove what models can say, and views because they hang on tables. Functions and extensions stay.
+REMOVALS = f"""
+SELECT format('DROP %%s IF EXISTS %%I.%%I CASCADE',
+              CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+                   WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, %(schema)s::text, c.relname)
+FROM pg_class c
+WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+  AND NOT EXISTS (SELECT FROM pg_depend e
+                  WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype IN ('e', 'i'))
+UNION ALL
+SELECT format('DROP TYPE IF EXISTS %%I.%%I CASCADE', %(schema)s::text, t.typname) FROM pg_type t
+WHERE t.typnamespace = {_NAMESPACE} AND (t.typtype = 'e' OR t.typname = ANY (%(domains)s))
+  AND {_NO_EXTENSION.format("pg_type", "t.oid")}
 """

@@ -177,8 +177,9 @@ def _described(rename: Rename) -> str:
 def _undecided(candidates: Sequence[Rename]) -> RenameUndecided:
     first = candidates[0]
     more = f" and {len(candidates) - 1} more" if len(candidates) > 1 else ""
+    what = _described(first)
     return RenameUndecided(
-        f"{_described(first)[:1].upper()}{_described(first)[1:]} may have been renamed to {first.new}{more}, and nobody can be asked.",
+        f"{what[:1].upper()}{what[1:]} may have been renamed to {first.new}{more}, and nobody can be asked.",
         f"Say --rename {first.option} if it was, --no-rename if nothing was.",
         candidates=[candidate.option for candidate in candidates],
     )

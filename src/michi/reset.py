@@ -1,4 +1,4 @@
-"""Development: drops the schema, builds it again from the migrations, fills it with the seed. Guarded against the wrong database."""
+"""Development: drops the schema, builds it again from the migrations, runs the seed. Guarded against the wrong database."""
 
 from __future__ import annotations
 

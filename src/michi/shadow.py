@@ -173,7 +173,9 @@ def _take_turn(server: Server) -> None:
         if row and row[0]:
             return
         if time.monotonic() > deadline:
-            raise LockBusy(f"Another michi works on {server.target.describe()}.", "Wait for it, or give each a shadow of its own.")
+            raise LockBusy(
+                f"Another michi works on {server.target.describe()}.", "Wait for it, or give each a shadow of its own."
+            )
         time.sleep(TURN_PAUSE_SECONDS)
 
 

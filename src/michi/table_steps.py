@@ -296,7 +296,7 @@ def _change_generation(table: str, before: Column, after: Column, situation: Sit
     yield step(
         Stage.EXPAND, Order.COLUMNS, list(_recreate(table, before, after, staying)),
         list(_recreate(table, after, before, whole)),
-        "What a column is computed from cannot be changed: it is made anew, and the table rewritten while nobody reads or writes it.",
+        "What a column is computed from cannot be changed: it is made anew, and while the table is rewritten nobody uses it.",
     )  # fmt: skip
 
 

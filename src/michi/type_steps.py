@@ -135,7 +135,9 @@ def sequence_steps(change: Change, _situation: Situation) -> Iterator[Step]:
         )  # fmt: skip
     else:
         up, down = (
-            [f"ALTER SEQUENCE {name} {' '.join(all_options(thing.options).values())} OWNED BY {thing.owned_by or 'NONE'}"]
+            [
+                f"ALTER SEQUENCE {name} {' '.join(all_options(thing.options).values())} OWNED BY {thing.owned_by or 'NONE'}"
+            ]
             for thing in (change.after, change.before)
         )
         yield step(Stage.EXPAND, Order.ALTER_COLUMNS, up, down)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from michi.catalogue import Catalogue
-from michi.dev import check_finished
 from michi.diff import Change, Scope, differences
+from michi.drafts import check_finished
 from michi.errors import MichiError, ShadowFailed, SumMismatch
 from michi.folder import SUM_FILE, Folder, Migration
 from michi.judge import Judge

@@ -31,7 +31,9 @@ def test_a_database_that_equals_the_migrations_is_taken_over(existing: Author) -
 
 
 def test_one_that_differs_is_refused_with_what_differs(existing: Author) -> None:
-    existing.execute("ALTER TABLE one ADD COLUMN extra text; DROP TABLE two; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    existing.execute(
+        "ALTER TABLE one ADD COLUMN extra text; DROP TABLE two; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+    )
     answer = existing.run("baseline")
     assert (answer.exit_code, answer.error["code"]) == (7, "baseline.differs")
     assert {change["name"] for change in answer.error["details"]["changes"]} == {"one.extra", "two", "f()"}

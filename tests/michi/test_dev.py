@@ -37,7 +37,9 @@ def words(author: Author) -> Author:
 def assert_untouched(author: Author, answer: Answer, exit_code: int, code: str, tables: list[str]) -> None:
     """Refused, nothing written, nothing applied, no shadow left."""
     assert (answer.exit_code, answer.error["code"]) == (exit_code, code), answer.stderr
-    found = author.query("SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
+    found = author.query(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+    )
     assert sorted(row[0] for row in found if not row[0].startswith("_michi")) == tables
     assert author.shadows == []
 
@@ -87,7 +89,9 @@ def test_v07_create_only_is_written_and_not_applied(words: Author) -> None:
     assert words.headings() == ["create_words", "cards"]
 
 
-@pytest.mark.parametrize(("models", "kind", "name", "rows"), [((), "column", "words.kana", 2), (None, "table", "words", 3)])
+@pytest.mark.parametrize(
+    ("models", "kind", "name", "rows"), [((), "column", "words.kana", 2), (None, "table", "words", 3)]
+)
 def test_v09_what_holds_data_is_counted_and_not_dropped_unasked(
     words: Author, models: tuple[()] | None, kind: str, name: str, rows: int
 ) -> None:
@@ -189,7 +193,9 @@ def test_v20_a_role_that_may_not_create_databases_is_told_what_to_set_and_it_hel
     plain_author.environment["SHADOW_DATABASE_URL"] = shadow = plain_author.url + "_shadow"
     assert plain_author.develop("create words")["state"] == "applied"
     with psycopg.connect(shadow) as connection:
-        left = connection.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace").fetchone()
+        left = connection.execute(
+            "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        ).fetchone()
         assert left == (0,)
 
 
@@ -229,7 +235,9 @@ def test_v25_a_signal_leaves_no_shadow_behind(own_shadow: Author, sent: signal.S
 
 
 def sleeping(author: Author) -> bool:
-    rows = author.query("SELECT 1 FROM pg_stat_activity WHERE datname LIKE 'michi\\_shadow%' AND query LIKE '%pg_sleep(60)%'")
+    rows = author.query(
+        "SELECT 1 FROM pg_stat_activity WHERE datname LIKE 'michi\\_shadow%' AND query LIKE '%pg_sleep(60)%'"
+    )
     return bool(rows)
 
 
@@ -370,7 +378,8 @@ def test_an_index_on_a_table_that_exists_is_built_concurrently(words: Author) ->
 
 
 def test_a_foreign_key_is_added_not_valid_and_then_validated(words: Author) -> None:
-    words.words(KANA, 'Column("deck_id", ForeignKey("decks.id"))', more='decks = Table("decks", metadata, Column("id", BigInteger, primary_key=True))\n')  # fmt: skip
+    decks = 'decks = Table("decks", metadata, Column("id", BigInteger, primary_key=True))\n'
+    words.words(KANA, 'Column("deck_id", ForeignKey("decks.id"))', more=decks)
     words.develop("decks")
     assert words.headings() == ["create_words", "decks", "decks_constraints", "decks_validate"]
     assert "REFERENCES decks (id) NOT VALID;" in words.up("decks_constraints")
@@ -381,10 +390,17 @@ def test_a_foreign_key_is_added_not_valid_and_then_validated(words: Author) -> N
 def test_not_null_goes_through_a_check_in_three_contract_steps(words: Author) -> None:
     words.words('Column("kana", Text, nullable=False)')
     words.develop("require kana")
-    assert words.headings() == ["create_words", "require_kana_constraints", "require_kana_validate", "require_kana_not_null"]
+    assert words.headings() == [
+        "create_words",
+        "require_kana_constraints",
+        "require_kana_validate",
+        "require_kana_not_null",
+    ]
     assert "CHECK (kana IS NOT NULL) NOT VALID;" in words.up("require_kana_constraints")
     assert all("-- michi: phase = contract" in words.up(name) for name in words.headings()[1:])
-    assert words.query("SELECT attnotnull FROM pg_attribute WHERE attrelid = 'words'::regclass AND attname = 'kana'") == [(True,)]
+    assert words.query(
+        "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'words'::regclass AND attname = 'kana'"
+    ) == [(True,)]
     assert words.query("SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = 'words'::regclass") == []
 
 
@@ -426,13 +442,17 @@ def test_plain_and_known_empty_tables_have_the_short_form(words: Author) -> None
     words.develop("one", "--plain")
     assert words.headings() == ["create_words", "one"]
     assert words.home is not None
-    (words.home / "pyproject.toml").write_text((words.home / "pyproject.toml").read_text() + 'known = ["PRODUCTION_URL"]\n')
+    (words.home / "pyproject.toml").write_text(
+        (words.home / "pyproject.toml").read_text() + 'known = ["PRODUCTION_URL"]\n'
+    )
     words.environment["PRODUCTION_URL"] = words.url
     words.words('Column("kana", Text, nullable=False)', 'Index("words_kana", "kana")')
     words.develop("two")
     assert "CONCURRENTLY" not in words.up("two")
     words.execute("INSERT INTO words VALUES (1, 'a')")
-    words.words('Column("kana", Text, nullable=False)', 'Index("words_kana", "kana")', 'Index("words_both", "id", "kana")')
+    words.words(
+        'Column("kana", Text, nullable=False)', 'Index("words_kana", "kana")', 'Index("words_both", "id", "kana")'
+    )
     words.develop("three")
     assert "CONCURRENTLY" in words.up("three")
 
@@ -462,7 +482,11 @@ def test_without_sqlalchemy_it_says_what_to_install(words: Author) -> None:
 
 @pytest.mark.parametrize(
     ("where", "words_said"),
-    [("nowhere:metadata", "cannot be imported"), ("models:absent", "neither a MetaData"), ("models:HEAD", "neither a MetaData")],
+    [
+        ("nowhere:metadata", "cannot be imported"),
+        ("models:absent", "neither a MetaData"),
+        ("models:HEAD", "neither a MetaData"),
+    ],
 )
 def test_models_that_are_not_there_are_one_sentence(words: Author, where: str, words_said: str) -> None:
     answer = words.dev("--models", where)
@@ -493,7 +517,9 @@ def test_models_may_use_what_the_migrations_made_by_hand(words: Author) -> None:
     assert words.dev().document["changes"] == []
     words.words(KANA, 'Column("n", Integer, server_default=text("answer()"))')
     words.develop("n")
-    assert words.query("SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'words'::regclass") == [("answer()",)]
+    assert words.query("SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'words'::regclass") == [
+        ("answer()",)
+    ]
 
 
 def test_two_runs_at_once_do_not_hinder_each_other(own_shadow: Author) -> None:
@@ -521,5 +547,3 @@ def test_the_text_of_a_change_that_is_too_much_for_michi_says_so(words: Author) 
     )
     answer = words.dev("--name", "partition")
     assert_untouched(words, answer, 7, "dev.cannot_write", ["words"])
-
-

@@ -70,7 +70,9 @@ def test_f06_the_script_is_printed_plainly_and_all_else_goes_to_standard_error(w
     assert done.stderr == "3 differences; to get from empty to database.\n"
 
 
-def test_what_models_cannot_say_is_no_drift_against_them_but_its_loss_is_one_against_the_migrations(words: Author) -> None:
+def test_what_models_cannot_say_is_no_drift_against_them_but_its_loss_is_one_against_the_migrations(
+    words: Author,
+) -> None:
     assert changes(words, "models", "database") == []
     words.execute("DROP TRIGGER told ON words")
     assert changes(words, "models", "database") == []

@@ -7,17 +7,39 @@ from typing import Any
 
 import pytest
 from sqlalchemy import (
-    ARRAY, BigInteger, Boolean, CheckConstraint, Column, Computed, Date, DateTime, Double, Enum, ForeignKey,
-    ForeignKeyConstraint, Identity, Index, Integer, MetaData, Numeric, PrimaryKeyConstraint, Sequence, SmallInteger, String, Table,
-    Text, UniqueConstraint, Uuid, func, text,
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    Date,
+    DateTime,
+    Double,
+    Enum,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Sequence,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
 )  # fmt: skip
-from sqlalchemy.dialects.postgresql import CITEXT, DOMAIN, INTERVAL, JSONB, TSTZRANGE, TSVECTOR, ExcludeConstraint
+from sqlalchemy.dialects.postgresql import DOMAIN, INTERVAL, JSONB, TSTZRANGE, TSVECTOR, ExcludeConstraint
 
 from michi.settings import parse_url
 from michi.shadow import Shadow, shadow_database
 from tests.support.schemas import NOTHING, round_trip
-
-CITEXT  # noqa: B018
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +75,15 @@ def cards(*items: Any) -> Callable[[MetaData], Table]:
 
 
 def cycle(metadata: MetaData) -> Table:
-    Table("first", metadata, Column("id", Integer, primary_key=True), Column("second_id", ForeignKey("second.id", use_alter=True, name="first_second_fkey")))  # fmt: skip
-    return Table("second", metadata, Column("id", Integer, primary_key=True), Column("first_id", ForeignKey("first.id")))
+    Table(
+        "first",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("second_id", ForeignKey("second.id", use_alter=True, name="first_second_fkey")),
+    )
+    return Table(
+        "second", metadata, Column("id", Integer, primary_key=True), Column("first_id", ForeignKey("first.id"))
+    )
 
 
 TYPES = [
@@ -63,7 +92,10 @@ TYPES = [
 ]  # fmt: skip
 
 CASES: dict[str, tuple[MetaData, MetaData]] = {
-    "table": (words(), with_others(cards(Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now())))),
+    "table": (
+        words(),
+        with_others(cards(Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()))),
+    ),
     "table of many types": (NOTHING, words(*(Column(f"c{number}", kind) for number, kind in enumerate(TYPES)))),
     "tables that point to each other": (NOTHING, with_others(cycle)),
     "table that points to itself": (NOTHING, words(Column("parent_id", ForeignKey("words.id", ondelete="SET NULL")))),
@@ -71,30 +103,55 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
         NOTHING,
         with_others(
             cards(
-                Column("word_id", ForeignKey("words.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"), nullable=False),
-                Column("rating", SmallInteger, CheckConstraint("rating BETWEEN 1 AND 4"), nullable=False, server_default="1"),
-                Column("note", String(50), CheckConstraint("note <> ''", name="note_said"), comment="what they wrote; 100 % theirs"),
+                Column(
+                    "word_id",
+                    ForeignKey("words.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+                    nullable=False,
+                ),
+                Column(
+                    "rating",
+                    SmallInteger,
+                    CheckConstraint("rating BETWEEN 1 AND 4"),
+                    nullable=False,
+                    server_default="1",
+                ),
+                Column(
+                    "note",
+                    String(50),
+                    CheckConstraint("note <> ''", name="note_said"),
+                    comment="what they wrote; 100 % theirs",
+                ),
                 UniqueConstraint("word_id", "rating"),
                 Index("cards_due", text("rating DESC NULLS LAST"), postgresql_where=text("note IS NULL")),
             )
         ),
     ),
-    "names that need quotes": (NOTHING, words(Column("Order", Text), Column("select", Integer), Column("漢字", Text), name="User")),
+    "names that need quotes": (
+        NOTHING,
+        words(Column("Order", Text), Column("select", Integer), Column("漢字", Text), name="User"),
+    ),
     "unlogged table": (words(kana()), words(kana(), prefixes=["UNLOGGED"])),
     "storage parameters": (words(), words(postgresql_with={"fillfactor": 70})),
     "column": (words(), words(kana())),
     "column not null with a constant": (words(), words(Column("seen", Integer, nullable=False, server_default="0"))),
     "column not null without a default": (words(), words(Column("seen", Integer, nullable=False))),
-    "column with a computed default": (words(), words(Column("key", Uuid, nullable=False, server_default=func.gen_random_uuid()))),
+    "column with a computed default": (
+        words(),
+        words(Column("key", Uuid, nullable=False, server_default=func.gen_random_uuid())),
+    ),
     "column with a collation": (words(kana()), words(Column("kana", Text(collation="C")))),
     "column with a comment": (words(kana()), words(Column("kana", Text, comment="it's かな"))),
     "type wider": (words(Column("n", Integer)), words(Column("n", BigInteger))),
     "type narrower, with a default": (
-        words(Column("n", BigInteger, server_default="7")), words(Column("n", SmallInteger, server_default="8")),
+        words(Column("n", BigInteger, server_default="7")),
+        words(Column("n", SmallInteger, server_default="8")),
     ),
     "type text to varchar": (words(kana()), words(Column("kana", String(10)))),
     "type that needs a cast": (words(Column("n", Text)), words(Column("n", Integer))),
-    "type to an enum": (words(Column("level", Text, server_default="N5")), words(level("N5", "N4", server_default="N5"))),
+    "type to an enum": (
+        words(Column("level", Text, server_default="N5")),
+        words(level("N5", "N4", server_default="N5")),
+    ),
     "type with a check": (
         words(Column("level", Text, CheckConstraint("level IN ('a', 'b')"))),
         words(Column("level", String(5), CheckConstraint("level IN ('a', 'b')"))),
@@ -104,24 +161,40 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
     "enum values in front, between and behind": (words(level("b", "d")), words(level("a", "b", "c", "c2", "d", "e"))),
     "enum value used as a default at once": (words(level("N5")), words(level("N5", "N4", server_default="N4"))),
     "enum value gone": (
-        words(level("N5", "N4", "x", server_default="N5"), Index("words_n5", "id", postgresql_where=text("level = 'N5'"))),
+        words(
+            level("N5", "N4", "x", server_default="N5"), Index("words_n5", "id", postgresql_where=text("level = 'N5'"))
+        ),
         words(level("N5", "N4", server_default="N5"), Index("words_n5", "id", postgresql_where=text("level = 'N5'"))),
     ),
     "enum values in another order": (words(level("a", "b")), words(level("b", "a"))),
     "enum of an array": (
-        words(Column("levels", ARRAY(Enum("a", "b", name="level")))), words(Column("levels", ARRAY(Enum("b", name="level")))),
+        words(Column("levels", ARRAY(Enum("a", "b", name="level")))),
+        words(Column("levels", ARRAY(Enum("b", name="level")))),
     ),
     "enum with quotes": (NOTHING, words(level("it's", 'so "big"', name="Level"))),
     "default": (words(kana()), words(Column("kana", Text, server_default="it's 100 %"))),
-    "default changed": (words(Column("n", Integer, server_default="1")), words(Column("n", Integer, server_default=text("1 + 1")))),
-    "default of jsonb": (words(), words(Column("data", JSONB, nullable=False, server_default=text("'{\"a\": [1]}'::jsonb")))),
+    "default changed": (
+        words(Column("n", Integer, server_default="1")),
+        words(Column("n", Integer, server_default=text("1 + 1"))),
+    ),
+    "default of jsonb": (
+        words(),
+        words(Column("data", JSONB, nullable=False, server_default=text("'{\"a\": [1]}'::jsonb"))),
+    ),
     "not null": (words(kana()), words(Column("kana", Text, nullable=False))),
     "identity": (words(), words(Column("n", Integer, Identity(always=True, start=5, increment=10)))),
-    "identity for a column that exists": (words(Column("n", Integer, nullable=False)), words(Column("n", Integer, Identity()))),
-    "identity changed": (
-        words(Column("n", Integer, Identity())), words(Column("n", Integer, Identity(always=True, start=3, cycle=True, cache=5))),
+    "identity for a column that exists": (
+        words(Column("n", Integer, nullable=False)),
+        words(Column("n", Integer, Identity())),
     ),
-    "serial": (words(), words(Column("n", Integer, Sequence("words_n_seq"), server_default=Sequence("words_n_seq").next_value()))),
+    "identity changed": (
+        words(Column("n", Integer, Identity())),
+        words(Column("n", Integer, Identity(always=True, start=3, cycle=True, cache=5))),
+    ),
+    "serial": (
+        words(),
+        words(Column("n", Integer, Sequence("words_n_seq"), server_default=Sequence("words_n_seq").next_value())),
+    ),
     "serial key": (NOTHING, with_others(lambda m: Table("t", m, Column("id", Integer, primary_key=True)))),
     "serial to identity": (
         with_others(lambda m: Table("t", m, Column("id", Integer, primary_key=True)), base=MetaData()),
@@ -130,54 +203,95 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
     "sequence": (words(), with_others(lambda m: Sequence("numbers", start=10, increment=5, metadata=m), base=words())),
     "sequence changed": (
         with_others(lambda m: Sequence("numbers", start=10, metadata=m), base=words()),
-        with_others(lambda m: Sequence("numbers", start=12, minvalue=3, maxvalue=99, cycle=True, metadata=m), base=words()),
+        with_others(
+            lambda m: Sequence("numbers", start=12, minvalue=3, maxvalue=99, cycle=True, metadata=m), base=words()
+        ),
     ),
     "generated column": (words(kana()), words(kana(), Column("plain", Text, Computed("lower(kana)", persisted=True)))),
     "generated column from another expression": (
-        words(kana(), Column("plain", Text, Computed("lower(kana)", persisted=True), comment="c"), Index("words_plain", "plain")),
-        words(kana(), Column("plain", Text, Computed("upper(kana)", persisted=True), comment="c"), Index("words_plain", "plain")),
+        words(
+            kana(),
+            Column("plain", Text, Computed("lower(kana)", persisted=True), comment="c"),
+            Index("words_plain", "plain"),
+        ),
+        words(
+            kana(),
+            Column("plain", Text, Computed("upper(kana)", persisted=True), comment="c"),
+            Index("words_plain", "plain"),
+        ),
     ),
     "generated column no longer": (
-        words(kana(), Column("plain", Text, Computed("lower(kana)", persisted=True))), words(kana(), Column("plain", Text)),
+        words(kana(), Column("plain", Text, Computed("lower(kana)", persisted=True))),
+        words(kana(), Column("plain", Text)),
     ),
     "check": (words(kana()), words(kana(), CheckConstraint("kana <> ''", name="kana_said"))),
-    "check without a name": (words(kana()), words(kana(), CheckConstraint("length(kana) > 1"), CheckConstraint("kana <> 'x%'"))),
+    "check without a name": (
+        words(kana()),
+        words(kana(), CheckConstraint("length(kana) > 1"), CheckConstraint("kana <> 'x%'")),
+    ),
     "check changed": (
-        words(Column("n", Integer), CheckConstraint("n > 0", name="n_is")), words(Column("n", Integer), CheckConstraint("n > 1", name="n_is")),
+        words(Column("n", Integer), CheckConstraint("n > 0", name="n_is")),
+        words(Column("n", Integer), CheckConstraint("n > 1", name="n_is")),
     ),
     "check renamed": (
-        words(kana(), CheckConstraint("kana <> ''", name="one")), words(kana(), CheckConstraint("kana <> ''", name="two")),
+        words(kana(), CheckConstraint("kana <> ''", name="one")),
+        words(kana(), CheckConstraint("kana <> ''", name="two")),
     ),
-    "check of a list in a varchar": (words(), words(Column("k", String(5), CheckConstraint("k IN ('a', 'b')", name="k_known")))),
+    "check of a list in a varchar": (
+        words(),
+        words(Column("k", String(5), CheckConstraint("k IN ('a', 'b')", name="k_known"))),
+    ),
     "unique": (words(kana()), words(kana(), UniqueConstraint("kana", name="one_kana"))),
     "unique on a column": (words(kana()), words(Column("kana", Text, unique=True))),
     "unique, nulls too, deferred": (
         words(kana()),
-        words(kana(), UniqueConstraint("kana", name="u", deferrable=True, initially="DEFERRED", postgresql_nulls_not_distinct=True)),
+        words(
+            kana(),
+            UniqueConstraint(
+                "kana", name="u", deferrable=True, initially="DEFERRED", postgresql_nulls_not_distinct=True
+            ),
+        ),
     ),
     "unique including": (words(kana()), words(kana(), UniqueConstraint("kana", name="u", postgresql_include=["id"]))),
     "primary key": (
-        with_others(lambda m: Table("t", m, Column("a", Integer), Column("b", Integer, nullable=False)), base=MetaData()),
-        with_others(lambda m: Table("t", m, Column("a", Integer, autoincrement=False), Column("b", Integer), PrimaryKeyConstraint("a", "b")), base=MetaData()),
+        with_others(
+            lambda m: Table("t", m, Column("a", Integer), Column("b", Integer, nullable=False)), base=MetaData()
+        ),
+        with_others(
+            lambda m: Table(
+                "t", m, Column("a", Integer, autoincrement=False), Column("b", Integer), PrimaryKeyConstraint("a", "b")
+            ),
+            base=MetaData(),
+        ),
     ),
     "exclusion": (
         words(Column("during", TSTZRANGE)),
-        words(Column("during", TSTZRANGE), ExcludeConstraint(("during", "&&"), name="one_at_a_time", using="gist", where=text("id > 0"))),
+        words(
+            Column("during", TSTZRANGE),
+            ExcludeConstraint(("during", "&&"), name="one_at_a_time", using="gist", where=text("id > 0")),
+        ),
     ),
     "foreign key": (
         with_others(cards(Column("word_id", BigInteger))),
-        with_others(cards(Column("word_id", BigInteger, ForeignKey("words.id", ondelete="CASCADE", onupdate="CASCADE")))),
+        with_others(
+            cards(Column("word_id", BigInteger, ForeignKey("words.id", ondelete="CASCADE", onupdate="CASCADE")))
+        ),
     ),
     "foreign key to a new table": (
         words(Column("deck_id", BigInteger)),
         with_others(
-            lambda m: Table("decks", m, Column("id", BigInteger, primary_key=True)), base=words(Column("deck_id", ForeignKey("decks.id")))
+            lambda m: Table("decks", m, Column("id", BigInteger, primary_key=True)),
+            base=words(Column("deck_id", ForeignKey("decks.id"))),
         ),
     ),
     "foreign key of two columns, on something unique at once": (
         with_others(cards(Column("a", BigInteger), Column("b", Text))),
         with_others(
-            cards(Column("a", BigInteger), Column("b", Text), ForeignKeyConstraint(["a", "b"], ["words.id", "words.kanji"], name="both", match="FULL")),
+            cards(
+                Column("a", BigInteger),
+                Column("b", Text),
+                ForeignKeyConstraint(["a", "b"], ["words.id", "words.kanji"], name="both", match="FULL"),
+            ),
             base=words(Column("kanji", Text), UniqueConstraint("id", "kanji", name="id_kanji")),
         ),
     ),
@@ -186,7 +300,10 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
         with_others(cards(Column("word_id", ForeignKey("words.id", ondelete="SET NULL")))),
     ),
     "index": (words(kana()), words(kana(), Index("words_kana", "kana"))),
-    "partial index": (words(kana()), words(kana(), Index("words_kana", "id", postgresql_where=text("kana IS NOT NULL AND kana <> ''")))),
+    "partial index": (
+        words(kana()),
+        words(kana(), Index("words_kana", "id", postgresql_where=text("kana IS NOT NULL AND kana <> ''"))),
+    ),
     "expression index": (words(kana()), words(kana(), Index("words_kana", text("lower(kana)"), unique=True))),
     "index with opclass, order and more": (
         words(kana()),
@@ -203,7 +320,11 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
     "index whose column goes": (words(kana(), Index("words_kana", "kana", "id")), words()),
     "comments": (
         words(kana(), CheckConstraint("kana <> ''", name="said")),
-        words(Column("kana", Text, comment="the 'kana'"), CheckConstraint("kana <> ''", name="said", comment="never empty"), comment="50 % of all"),
+        words(
+            Column("kana", Text, comment="the 'kana'"),
+            CheckConstraint("kana <> ''", name="said", comment="never empty"),
+            comment="50 % of all",
+        ),
     ),
     "domain": (NOTHING, words(Column("score", DOMAIN("score", Integer, check=text("VALUE > 0"))))),
     "everything at once": (
@@ -215,12 +336,14 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
             cards(Column("word_id", BigInteger, ForeignKey("words.id"), nullable=False), Column("due_at", DateTime)),
             lambda m: Table("decks", m, Column("id", Uuid, primary_key=True), level("a", "b", "c")),
             base=words(
-                Column("kana", Text, nullable=False, unique=True), Column("n", BigInteger, CheckConstraint("n > 0", name="n_is")),
-                level("a", "b", "c", server_default="c"), Index("words_n", "n", postgresql_where=text("n > 5")),
+                Column("kana", Text, nullable=False, unique=True),
+                Column("n", BigInteger, CheckConstraint("n > 0", name="n_is")),
+                level("a", "b", "c", server_default="c"),
+                Index("words_n", "n", postgresql_where=text("n > 5")),
             ),
         ),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("way", ["there", "back"])

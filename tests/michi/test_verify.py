@@ -25,10 +25,10 @@ def subjects(answer: Answer) -> list[str]:
     return [finding["subject"] for finding in answer.document["findings"]]
 
 
-def change(author: Author, part: str, file: str, text: str, *, sum: bool = True) -> None:
+def change(author: Author, part: str, file: str, text: str, *, listed: bool = True) -> None:
     (name,) = [name for name in author.migrations if name.endswith(part)]
     (author.folder / name / file).write_text(text)
-    if sum:
+    if listed:
         author.sum()
 
 
@@ -50,7 +50,7 @@ def test_the_database_need_not_exist(words: Author) -> None:
 
 
 def test_a_changed_file_and_a_missing_sum_are_findings(words: Author) -> None:
-    change(words, "index_kana", "up.sql", "CREATE INDEX words_kana ON words (kana);\n-- changed", sum=False)
+    change(words, "index_kana", "up.sql", "CREATE INDEX words_kana ON words (kana);\n-- changed", listed=False)
     answer = words.run("verify")
     assert (answer.exit_code, subjects(answer)) == (7, ["sum"])
     (words.folder / "michi.sum").unlink()
@@ -106,12 +106,17 @@ def test_without_models_the_rest_is_verified(words: Author) -> None:
     assert words.home is not None
     (words.home / "pyproject.toml").write_text('[tool.michi]\nmigrations = "migrations"\n')
     answer = words.run("verify")
-    assert (answer.exit_code, answer.document["notes"]) == (0, ["no models are configured, so nothing was compared with them"])
+    assert (answer.exit_code, answer.document["notes"]) == (
+        0,
+        ["no models are configured, so nothing was compared with them"],
+    )
 
 
 def test_twelve_migrations_take_a_few_seconds(words: Author) -> None:
     for number in range(10):
-        name = words.write(f"2999010100{number:04}_more", f"CREATE TABLE t{number} (id int PRIMARY KEY, word text UNIQUE);")
+        name = words.write(
+            f"2999010100{number:04}_more", f"CREATE TABLE t{number} (id int PRIMARY KEY, word text UNIQUE);"
+        )
         (words.folder / name / "down.sql").write_text(f"DROP TABLE t{number};")
     words.sum()
     began = time.monotonic()

@@ -38,7 +38,11 @@ def differs(shadow: Shadow, after: MetaData) -> list[str]:
 
 def as_folder(drafts: Sequence[Draft], number: int) -> list[Migration]:
     return [
-        Migration(f"{number:04}0101{part:06}_test", Path(f"draft_{part}"), {"up.sql": d.up.encode(), "down.sql": d.down.encode()})
+        Migration(
+            f"{number:04}0101{part:06}_test",
+            Path(f"draft_{part}"),
+            {"up.sql": d.up.encode(), "down.sql": d.down.encode()},
+        )
         for part, d in enumerate(drafts)
     ]
 
