@@ -70,6 +70,14 @@ down: ## Stop the development stack; its data stays
 bench: $(VENV)/dev ## Measure speed against peers; BENCH="http start" for some of it
 	@$(BIN)/python -m benchmarks.run $(BENCH)
 
+.PHONY: verify
+verify: $(VENV)/dev ## Prove that our migrations equal the models and can be taken back
+	@$(BIN)/python scripts/with_postgresql.py $(BIN)/michi verify
+
+.PHONY: reference
+reference: $(VENV)/dev ## Write docs/reference/michi.md anew from the commands
+	@$(BIN)/python scripts/michi_reference.py
+
 .PHONY: lint
 lint: $(VENV)/dev ## Check style, types, layers, scripts
 	@$(BIN)/ruff check .
@@ -77,6 +85,7 @@ lint: $(VENV)/dev ## Check style, types, layers, scripts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
+	@$(BIN)/python scripts/michi_reference.py --check
 
 .PHONY: format
 format: $(VENV)/dev ## Rewrite the code in the house's style

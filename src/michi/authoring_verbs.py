@@ -107,10 +107,11 @@ def dev(arguments: Arguments) -> None:
             on_create=lambda name: emit("database_created", database=name),
         )  # fmt: skip
         with server.connection:
+            emit("connected", server=server.describe())
             if is_marked(server.connection, target.schema):
                 raise _protected(target.dbname, "it is marked as production")
             with shadow_database(target) as shadow:
-                session = Session(server, folder, models, shadow, questions, emit)
+                session = Session(server, folder, models, shadow, questions, emit, _say)
                 outcome = session.run(wishes, Origin.from_environment(os.environ), datetime.now(UTC))
     show(outcome.as_dict() | {"server": server.describe()}, _outcome_text(outcome), as_json=arguments.json)
 
@@ -123,24 +124,17 @@ def _protected(database: str, reason: str) -> ProductionProtected:
 
 
 def _outcome_text(outcome: Outcome) -> str:
-    lines = [f"  {change.sentence()}" for change in outcome.changes]
-    lines = [f"  ~ rename {rename.option.replace(':', ' to ')}" for rename in outcome.renames] + lines
-    lines += [f"wrote {path}" for path in outcome.written]
+    from michi.dev import shown_path
+
     if outcome.unfinished:
-        lines += [f"fill in {path / 'up.sql'}" for path in outcome.unfinished]
-        lines.append(
-            "Written, nothing applied yet: fill in what rows that exist shall hold, then run `michi dev` again."
-        )
-    elif outcome.applied:
+        files = ", ".join(shown_path(path / "up.sql") for path in outcome.unfinished)
+        return f"Nothing applied yet: say in {files} what rows that exist shall hold, then run `michi dev` again."
+    if outcome.applied:
         number = len(outcome.applied)
-        lines.append(
-            f"Applied {number} migration{'' if number == 1 else 's'}; the database is at {outcome.applied[-1]}."
-        )
-    elif outcome.written:
-        lines.append("Written, not applied: look at it, then run `michi dev` again or `michi deploy`.")
-    else:
-        lines.append("In sync: models, migrations and database say the same.")
-    return "\n".join(lines)
+        return f"Applied {number} migration{'' if number == 1 else 's'}; the database is at {outcome.applied[-1]}."
+    if outcome.written:
+        return "Written, not applied: look at it, then run `michi dev` again, or `michi deploy`."
+    return "In sync: models, migrations and database say the same."
 
 
 def diff(arguments: Arguments) -> int:
@@ -160,7 +154,7 @@ def diff(arguments: Arguments) -> int:
     if arguments.json or text:
         show(found.as_dict(), text, as_json=arguments.json)
     if arguments.script and not arguments.json:
-        print(found.sentence().rstrip(":") + ("." if found.changes else ""), file=sys.stderr)
+        _say(found.sentence().rstrip(":") + ("." if found.changes else ""))
     return 3 if arguments.exit_code and found.changes else 0
 
 
@@ -212,6 +206,7 @@ def rollback(arguments: Arguments) -> None:
     folder = folder_of(arguments)
     server = connect(target_of(arguments))
     with server.connection, _progress() as emit:
+        emit("connected", server=server.describe())
         names = roll_back(
             server, folder, Origin.from_environment(os.environ), steps=arguments.steps, to=arguments.to,
             lock_timeout_seconds=waits[0], lock_retry_seconds=waits[1], emit=emit,
@@ -238,6 +233,7 @@ def reset(arguments: Arguments) -> None:
             on_create=lambda name: emit("database_created", database=name),
         )  # fmt: skip
         with server.connection:
+            emit("connected", server=server.describe())
             work.check_database(server, consent, questions)
             applied = work.reset(server, folder, Origin.from_environment(os.environ), options, emit)
         seed = None if arguments.no_seed else find_seed(Path.cwd())
@@ -284,6 +280,11 @@ def _questions(arguments: Arguments) -> Questions:
     from michi.questions import Questions
 
     return Questions(sys.stdin, sys.stderr, as_json=arguments.json)
+
+
+def _say(line: str) -> None:
+    """For people, beside the progress."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

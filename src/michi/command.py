@@ -48,7 +48,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class Commands:
-    """A program with verbs: each is a function whose docstring is its help and which returns its exit code, None for 0."""
+    """A program with verbs: each is a function whose docstring is its help and which returns its exit code, None for 0.
+
+    `described` holds the docstring and the options of each verb, for who writes a reference.
+    """
 
     def __init__(self, program: str, description: str, version: str) -> None:
         self.program = program
@@ -56,6 +59,7 @@ class Commands:
         self.parser.add_argument("--version", action="version", version=f"{program} {version}")
         self.verbs = self.parser.add_subparsers(title="commands", metavar="COMMAND")
         self.groups: dict[str, Subparsers] = {}
+        self.described: dict[str, tuple[str, tuple[Option, ...]]] = {}
 
     def verb(self, name: str, *options: Option) -> Callable[[Verb], Verb]:
         """Registers a function as `program name`, or `program group name` for a name of two words."""
@@ -68,6 +72,7 @@ class Commands:
             for item in options:
                 parser.add_argument(*item.names, **item.settings)
             parser.set_defaults(call=function)
+            self.described[name] = (text, options)
             return function
 
         return register

@@ -13,7 +13,9 @@ NOT_VALID = (
     "NOT VALID: the rule holds for rows that come from now on, and the tables are locked for a moment only; the next migration"
     " looks at the rows that are there."
 )
-MAY_REFUSE = " If an app that still runs may write rows against the rule, say `-- michi: phase = contract` at the top."
+MAY_REFUSE = (
+    " If an app that still runs may write rows against the rule, give this file the directive `phase = contract`."
+)
 VALIDATE = "Reads the whole table while others read and write it."
 CONCURRENTLY = "Built while the table is read and written."
 NOTHING = "Nothing to take back: that the constraint holds does no harm."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -72,7 +72,14 @@ class Session:
     """One run of `michi dev`: the database that is developed on, its folder, the models, and a shadow."""
 
     def __init__(
-        self, server: Server, folder: Folder, models: Models, shadow: Shadow, questions: Questions, emit: Emit
+        self,
+        server: Server,
+        folder: Folder,
+        models: Models,
+        shadow: Shadow,
+        questions: Questions,
+        emit: Emit,
+        say: Callable[[str], None],
     ) -> None:
         self.server = server
         self.folder = folder
@@ -80,6 +87,7 @@ class Session:
         self.shadow = shadow
         self.questions = questions
         self.emit = emit
+        self.say = say
         self.scope = scope_of(models, "after")
         self.title = ""
 
@@ -95,6 +103,7 @@ class Session:
         outcome = Outcome(renames=renames)
         with self._models() as (catalogue, wanted, changes):
             outcome.changes = changes
+            self._say_changes(outcome)
             losses = find_losses(self.server.connection, self.shadow.schema, changes, renames)
             accept_losses(losses, self.questions, accepted=wishes.accept_data_loss)
             drafts = self._draft(wishes, catalogue, wanted, outcome)
@@ -103,6 +112,12 @@ class Session:
             self._write(drafts, outcome, now)
         self._apply(standing, wishes, outcome, origin)
         return outcome
+
+    def _say_changes(self, outcome: Outcome) -> None:
+        for rename in outcome.renames:
+            self.say(f"  ~ rename {rename.kind} {rename.option.replace(':', ' to ')}")
+        for change in outcome.changes:
+            self.say(f"  {change.sentence()}")
 
     # What must be true before
 
@@ -204,6 +219,7 @@ class Session:
             head = f"{timestamp_after(head, now)}_{slug}" + (f"_{draft.suffix}" if draft.suffix else "")
             path = write_migration(self.folder.path, head, _files(draft))
             outcome.written.append(path)
+            self.say(f"wrote {shown_path(path)}")
             if draft.unfinished:
                 outcome.unfinished.append(path)
         self.folder = read_folder(self.folder.path)
@@ -228,6 +244,12 @@ class Session:
         applied = self.folder.migrations.index(first) + 1
         if there[:applied] == tuple(lines[:applied]) and write_sum(self.folder):
             self.folder = read_folder(self.folder.path)
+
+
+def shown_path(path: Path) -> str:
+    """As a person would type it from the current folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _files(draft: Draft) -> dict[str, bytes]:

@@ -177,11 +177,6 @@ class ModelsInvalid(UsageError):
     code = "models.invalid"
 
 
-class DifferenceFound(MichiError):
-    code = "schema.differs"
-    exit_code = 3
-
-
 class ShadowFailed(HistoryError):
     code = "shadow.failed"
 
@@ -204,10 +199,6 @@ class BaselineDiffers(HistoryError):
 
 class DownMissing(HistoryError):
     code = "rollback.no_down"
-
-
-class VerificationFailed(HistoryError):
-    code = "verify.failed"
 
 
 class SeedFailed(HistoryError):
