@@ -98,9 +98,9 @@ def _prove(server: Server, shadow: Shadow, folder: Folder, chosen: Sequence[Migr
 
 
 def _differs(changes: Sequence[Change], head: str, equal: str | None) -> BaselineDiffers:
-    lines = [f"  {change.sentence()}" for change in changes[:SHOWN_CHANGES]]
+    lines = [change.sentence() for change in changes[:SHOWN_CHANGES]]
     if len(changes) > SHOWN_CHANGES:
-        lines.append(f"  and {len(changes) - SHOWN_CHANGES} more")
+        lines.append(f"and {len(changes) - SHOWN_CHANGES} more")
     remedy = (
         "Write what is missing as the first migration (`michi diff --from migrations --to database --script`), or skip the"
         " proof with --trust."
@@ -108,8 +108,9 @@ def _differs(changes: Sequence[Change], head: str, equal: str | None) -> Baselin
     if equal is not None:
         remedy = f"It equals the migrations up to {equal}: `michi baseline --to {equal}`."
     return BaselineDiffers(
-        f"The database is not what the migrations up to {head} make:\n" + "\n".join(lines) + "\n ",
+        f"The database is not what the migrations up to {head} make.",
         remedy,
+        listing=lines,
         changes=[change.as_dict() for change in changes],
         equal_to=equal,
     )

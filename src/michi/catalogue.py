@@ -150,7 +150,7 @@ def read_catalogue(connection: Connection, schema: str) -> Catalogue:
     tables = [_table(row, columns, constraints, indexes) for row in _rows(connection, queries.TABLES, schema)]
     enums = _rows(connection, queries.ENUMS, schema)
     sequences = _rows(connection, queries.SEQUENCES, schema)
-    others = [Other(**row) for row in _rows(connection, queries.OTHERS, schema)]
+    others = [_other(row, schema) for row in _rows(connection, queries.OTHERS, schema)]
     return Catalogue(
         schema,
         {table.name: table for table in tables},
@@ -244,6 +244,15 @@ def _index(row: dict[str, Any]) -> Index:
 def _after_name(definition: str, quoted_name: str) -> str:
     """`t USING btree (a)` of `CREATE UNIQUE INDEX name ON t USING btree (a)`."""
     return definition.split(f"INDEX {quoted_name} ON ", 1)[1]
+
+
+def _other(row: dict[str, Any], schema: str) -> Other:
+    """A function's definition names its schema, and so would tie a script to it."""
+    create = row["create"].rstrip("\n")
+    if row["kind"] in {"function", "procedure"}:
+        for name in (schema, '"' + schema.replace('"', '""') + '"'):
+            create = create.replace(f"{row['kind'].upper()} {name}.", f"{row['kind'].upper()} ", 1)
+    return Other(row["kind"], row["name"], create, row["drop"])
 
 
 def _sequence_options(row: Mapping[str, Any]) -> str:

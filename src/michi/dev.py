@@ -131,11 +131,11 @@ class Session:
         if not (standing.missing or standing.unknown_newer or standing.partial):
             problems += [("drift", change.sentence()) for change in self._find_drift(standing)]
         if problems:
-            lines = [f"  ✗ {kind:<13} {what}" for kind, what in problems]
             raise NotInSync(
-                "The database is not what the applied migrations make of it:\n" + "\n".join(lines) + "\n ",
+                "The database is not what the applied migrations make of it.",
                 "Restore what was changed (`michi status` and `michi diff --from migrations --to database` say more), or begin anew"
                 " with `michi reset`.",
+                listing=[f"✗ {kind:<13} {what}" for kind, what in problems],
                 problems=[{"kind": kind, "what": what} for kind, what in problems],
             )
         return standing

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
 class MichiError(Exception):
     """A fact that stops michi: one sentence that says what is wrong, and one that says what to do.
 
-    `details` holds the same facts as data, for `--json`. No text here may hold a URL or a password.
+    `listing` are lines for people where there is more than one thing, `details` the same facts as data, for `--json`. No text here
+    may hold a URL or a password.
     """
 
     code: ClassVar[str] = "internal"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, remedy: str = "", **details: Any) -> None:
+    def __init__(self, message: str, remedy: str = "", *, listing: Sequence[str] = (), **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.listing = listing
         self.details = details
 
     def as_text(self, program: str) -> str:
-        """For people: what is wrong, the code, and on a line of its own what to do."""
-        remedy = f"\n{' ' * len(program)}  {self.remedy}" if self.remedy else ""
-        return f"{program}: {self.message} [{self.code}]{remedy}"
+        """For people: what is wrong, the code, what is listed, and on a line of its own what to do."""
+        margin = f"\n{' ' * len(program)}  "
+        listed = "".join(f"{margin}  {line}" for line in self.listing)
+        return f"{program}: {self.message} [{self.code}]{listed}" + (f"{margin}{self.remedy}" if self.remedy else "")
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -158,7 +158,8 @@ SELECT 'index of a materialized view', n.relname::text, pg_get_indexdef(i.indexr
 FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid WHERE {_OURS} AND c.relkind = 'm'
 UNION ALL
 SELECT 'trigger', format('%%s on %%s', g.tgname, c.relname),
-       pg_get_triggerdef(g.oid) || CASE g.tgenabled WHEN 'O' THEN '' ELSE format(E';\\nALTER TABLE %%I %%s TRIGGER %%I', c.relname,
+       pg_get_triggerdef(g.oid, true) || CASE g.tgenabled WHEN 'O' THEN '' ELSE format(
+           E';\\nALTER TABLE %%I %%s TRIGGER %%I', c.relname,
            CASE g.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, g.tgname) END,
        format('DROP TRIGGER %%I ON %%I', g.tgname, c.relname)
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid WHERE {_OURS} AND NOT g.tgisinternal AND g.tgparentid = 0

@@ -144,7 +144,7 @@ def _add_column_in_parts(table: str, column: Column) -> Iterator[Step]:
     unfinished = column.default is None
     yield step(
         Stage.BACKFILL, Order.COLUMNS, f"UPDATE {relation} SET {name} = {value} WHERE {name} IS NULL",
-        why=(f"Say what {table}.{column.name} is in rows that exist, in place of NULL {FILL_IN}. " if unfinished else "")
+        why=(f"Say what {table}.{column.name} is in rows that exist, in place of NULL. " if unfinished else "")
         + "On a large table do it in batches, with the directive `backfill = 10000`.",
         unfinished=unfinished, down_why="Nothing to take back: the values go with the column.",
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
@@ -173,6 +174,6 @@ def _order(kind: str, other: Other, situation: Situation) -> tuple[Order, Order]
         return Order.TYPES, Order.DROP_TYPES
     if kind in CALLABLE:
         head = other.create.split("\nAS ")[0]
-        takes_rows = any(quote(name) in head for name in situation.after.tables)
+        takes_rows = any(re.search(rf"\b{re.escape(name)}\b", head) for name in situation.after.tables)
         return (Order.LATE_FUNCTIONS if takes_rows else Order.FUNCTIONS), Order.DROP_FUNCTIONS
     return Order.DEPENDENT, Order.DROP_DEPENDENT

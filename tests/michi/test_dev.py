@@ -416,7 +416,7 @@ def test_a_new_column_that_must_not_be_null_waits_for_the_author(words: Author) 
     again = words.dev()
     assert (again.exit_code, again.error["code"]) == (7, "migration.unfinished")
     assert words.run("verify").exit_code == 7
-    Path(unfinished).write_text(Path(unfinished).read_text().replace("NULL /* FILL IN */", "'jmdict'", 2))
+    Path(unfinished).write_text(Path(unfinished).read_text().replace("NULL /* FILL IN */", "'jmdict'", 1))
     assert words.develop("unused")["applied"] == words.migrations[1:]
     assert words.query("SELECT DISTINCT origin FROM words") == [("jmdict",)]
     assert words.dev().document["state"] == "in_sync"
