@@ -75,6 +75,14 @@ bench: $(VENV)/dev ## Measure speed against peers; BENCH="http start" for some o
 lint-migrations: $(VENV)/dev ## Check what the migrations would lock and break
 	@env -u DATABASE_URL -u DATABASE_URL_FILE -u MIGRATION_DATABASE_URL -u MIGRATION_DATABASE_URL_FILE $(BIN)/michi lint --all
 
+.PHONY: verify
+verify: $(VENV)/dev ## Prove that our migrations equal the models and can be taken back
+	@$(BIN)/python scripts/with_postgresql.py $(BIN)/michi verify
+
+.PHONY: reference
+reference: $(VENV)/dev ## Write docs/reference/michi.md anew from the commands
+	@$(BIN)/python scripts/michi_reference.py
+
 .PHONY: lint
 lint: lint-migrations $(VENV)/dev ## Check style, types, layers, scripts, migrations
 	@$(BIN)/ruff check .
@@ -82,6 +90,7 @@ lint: lint-migrations $(VENV)/dev ## Check style, types, layers, scripts, migrat
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
+	@$(BIN)/python scripts/michi_reference.py --check
 
 .PHONY: format
 format: $(VENV)/dev ## Rewrite the code in the house's style

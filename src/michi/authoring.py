@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,17 +41,29 @@ DOWN = """\
 
 def new_migration(folder: Folder, title: str, now: datetime) -> Path:
     """Makes `<now>_<slug>` with a template that states the rules, later than all others; brings michi.sum up to date."""
+    name = f"{timestamp_after(folder.head, now)}_{read_slug(title)}"
+    up = UP.format(title=title.strip().replace("\n", " "))
+    return write_migration(folder.path, name, {"up.sql": up.encode(), "down.sql": DOWN.encode()})
+
+
+def read_slug(title: str) -> str:
+    """What a title is in a folder's name: `add_review_cards`. Raises UsageError where nothing is left of it."""
     slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:LONGEST_SLUG].strip("_")
     if not slug:
         raise UsageError(
             "The name holds no letter from a to z and no digit.",
             "Say in English what changes: `michi new add_reviews`.",
         )
-    path = folder.path / f"{_timestamp_after(folder.head, now)}_{slug}"
+    return slug
+
+
+def write_migration(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
+    """Writes the folder `name` with these files, and michi.sum; gives its path."""
+    path = folder / name
     path.mkdir(parents=True)
-    (path / "up.sql").write_text(UP.format(title=title.strip().replace("\n", " ")), encoding="utf-8")
-    (path / "down.sql").write_text(DOWN, encoding="utf-8")
-    write_sum(read_folder(folder.path))
+    for file, content in files.items():
+        (path / file).write_bytes(content)
+    write_sum(read_folder(folder))
     return path
 
 
@@ -63,7 +76,7 @@ def rebase(standing: Standing, now: datetime) -> list[tuple[str, str]]:
     head = max(filter(None, (folder.head, standing.head)), default=None)
     renamed: list[tuple[str, str]] = []
     for old in standing.out_of_order:
-        head = f"{_timestamp_after(head, now)}_{old.split('_', 1)[1]}"
+        head = f"{timestamp_after(head, now)}_{old.split('_', 1)[1]}"
         (folder.path / old).rename(folder.path / head)
         renamed.append((old, head))
     for migration in read_folder(folder.path).migrations:
@@ -83,7 +96,7 @@ def _follow(path: Path, old: str, new: str) -> None:
         path.write_bytes(changed)
 
 
-def _timestamp_after(head: str | None, now: datetime) -> str:
+def timestamp_after(head: str | None, now: datetime) -> str:
     """Now, or a second after the newest migration where clocks disagree."""
     stamp = now.astimezone(UTC).strftime(TIMESTAMP)
     if head is None or stamp > head[:14]:

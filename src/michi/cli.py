@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from michi import __version__, command
+from michi.authoring_verbs import register
 from michi.command import JSON, Arguments, Commands, option, show
 from michi.errors import ConfigurationMissing, DatabaseUnreachable, MigrationsPending, UsageError
-from michi.settings import Target, find_migrations, find_target, parse_duration
+from michi.options import FOLDER, FROM_STDIN, MODELS
+from michi.options import duration as _duration
+from michi.options import folder_of as _folder
+from michi.options import target_of as _target
+from michi.settings import Target, find_migrations, parse_duration
 
 if TYPE_CHECKING:
     from michi.database import Connection
@@ -31,13 +36,7 @@ commands = Commands(
     "michi", "Migrations for PostgreSQL that are safe to run as the first container of every deploy.", __version__
 )
 
-FOLDER = option("--migrations", type=Path, metavar="FOLDER", help="the migrations folder (default: ./migrations)")
-FROM_STDIN = option("--database-url-stdin", action="store_true", help="read the database URL from standard input")
 WAIT_PAUSE_SECONDS = 0.5
-
-
-def _duration(name: str, default: str, text: str) -> command.Option:
-    return option(name, default=default, metavar="TIME", help=f"{text} (default: {default})")
 
 
 @commands.verb(
@@ -92,17 +91,32 @@ def _deploy(arguments: Arguments, emit: Emit) -> None:
         run(server, folder, Origin.from_environment(os.environ), options, emit)
 
 
-@commands.verb("status", FOLDER, FROM_STDIN, JSON)
+@commands.verb(
+    "status",
+    FOLDER,
+    FROM_STDIN,
+    option("--drift", action="store_true", help="compare the database with the models, too"),
+    MODELS,
+    JSON,
+)
 def status(arguments: Arguments) -> int:
     """Everything that is true: applied, pending, edited, missing, out of order, failed, ahead; the apps that are connected."""
     from michi.apps import list_connected
     from michi.report import status_text
     from michi.views import connected_text
 
-    standing, where, _, connected = _stand_and(_folder(arguments), _target(arguments), list_connected)
-    text = f"{status_text(standing, where)}{connected_text(connected, standing.pending)}"
-    show(standing.as_dict() | {"server": where} | connected.as_dict(), text, as_json=arguments.json)
-    return standing.exit_code
+    folder, target = _folder(arguments), _target(arguments)
+    standing, where, _, connected = _stand_and(folder, target, list_connected)
+    facts = standing.as_dict() | {"server": where} | connected.as_dict()
+    text, drifted = f"{status_text(standing, where)}{connected_text(connected, standing.pending)}", False
+    if arguments.drift:
+        from michi.authoring_verbs import drift
+
+        drift_facts, drift_text, drifted = drift(arguments, folder, target)
+        facts, text = facts | drift_facts, f"{text}\n{drift_text}"
+    code = standing.exit_code or (3 if drifted else 0)
+    show(facts | {"exit_code": code}, text, as_json=arguments.json)
+    return code
 
 
 @commands.verb("check", FOLDER, FROM_STDIN, JSON)
@@ -308,20 +322,29 @@ def write_sum(arguments: Arguments) -> None:
     show({"changed": changed, "migrations": len(folder.migrations)}, text, as_json=arguments.json)
 
 
+@commands.verb("mark-production", FROM_STDIN, option("--undo", action="store_true", help="take the mark away"), JSON)
+def mark_production(arguments: Arguments) -> None:
+    """Mark the database as production, as the first deploy with APP_ENV=production does: `reset` and `dev` refuse it."""
+    from michi.database import connect
+    from michi.ledger import mark_production as mark
+    from michi.runner import read_ledger
+
+    server = connect(_target(arguments))
+    with server.connection:
+        if not read_ledger(server).exists:
+            raise UsageError(
+                "michi has never deployed there, so there is no ledger to mark.", "Run `michi deploy` first."
+            )
+        changed = mark(server.connection, server.target.schema, production=not arguments.undo)
+    state = "no longer marked as production" if arguments.undo else "marked as production"
+    text = f"{server.database} is {state}." if changed else f"{server.database} is {state}, as it was."
+    show({"production": not arguments.undo, "changed": changed}, text, as_json=arguments.json)
+
+
 def _collect_garbage() -> None:
     """For verbs that may go on for long: what is imported by now stays and is passed over (see __main__.py)."""
     gc.freeze()
     gc.enable()
-
-
-def _folder(arguments: Arguments) -> Folder:
-    from michi.folder import read_folder
-
-    return read_folder(find_migrations(os.environ, arguments.migrations, Path.cwd()))
-
-
-def _target(arguments: Arguments) -> Target:
-    return find_target(os.environ, sys.stdin if arguments.database_url_stdin else None)
 
 
 def _optional_target(arguments: Arguments) -> Target | None:
@@ -360,6 +383,9 @@ def _stand_and(
         except psycopg.OperationalError as error:
             raise connection_lost(error, server) from None
     return compare(folder, ledger), server.describe(), ledger.attempts, seen
+
+
+register(commands)
 
 
 def main() -> NoReturn:

@@ -65,7 +65,10 @@ class Entry:
 
 
 class Commands:
-    """A program with verbs: each is a function whose docstring is its help and which returns its exit code, None for 0."""
+    """A program with verbs: each is a function whose docstring is its help and which returns its exit code, None for 0.
+
+    `entries` holds each verb by its name, for who writes a reference.
+    """
 
     def __init__(self, program: str, description: str, version: str) -> None:
         self.program = program

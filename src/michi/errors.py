@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
 class MichiError(Exception):
     """A fact that stops michi: one sentence that says what is wrong, and one that says what to do.
 
-    `details` holds the same facts as data, for `--json`. No text here may hold a URL or a password. `brief` is for people who
-    have just been shown the facts: what an event has told them is not told again.
+    `listing` are lines for people where there is more than one thing, `details` the same facts as data, for `--json`. `brief` is
+    for people who have just been shown the facts: what an event has told them is not told again. No text here may hold a URL or a
+    password.
     """
 
     code: ClassVar[str] = "internal"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, remedy: str = "", **details: Any) -> None:
+    def __init__(self, message: str, remedy: str = "", *, listing: Sequence[str] = (), **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.listing = listing
         self.details = details
         self.brief = ""
 
     def as_text(self, program: str) -> str:
-        """For people: what is wrong, the code, and on a line of its own what to do."""
-        remedy = f"\n{' ' * len(program)}  {self.remedy}" if self.remedy else ""
-        return f"{program}: {self.brief or self.message} [{self.code}]{remedy}"
+        """For people: what is wrong, the code, what is listed, and on a line of its own what to do."""
+        margin = f"\n{' ' * len(program)}  "
+        listed = "".join(f"{margin}  {line}" for line in self.listing)
+        remedy = f"{margin}{self.remedy}" if self.remedy else ""
+        return f"{program}: {self.brief or self.message} [{self.code}]{listed}{remedy}"
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -172,6 +177,45 @@ class StatementInDoubt(HistoryError):
     code = "migration.in_doubt"
 
 
+# Authoring: what `dev`, `diff`, `baseline`, `rollback`, `reset` and `verify` find
+
+
+class AuthoringMissing(UsageError):
+    code = "authoring.missing"
+
+
+class ModelsInvalid(UsageError):
+    code = "models.invalid"
+
+
+class ShadowFailed(HistoryError):
+    code = "shadow.failed"
+
+
+class NotInSync(HistoryError):
+    code = "dev.not_in_sync"
+
+
+class CannotWrite(HistoryError):
+    code = "dev.cannot_write"
+
+
+class MigrationUnfinished(HistoryError):
+    code = "migration.unfinished"
+
+
+class BaselineDiffers(HistoryError):
+    code = "baseline.differs"
+
+
+class DownMissing(HistoryError):
+    code = "rollback.no_down"
+
+
+class SeedFailed(HistoryError):
+    code = "seed.failed"
+
+
 # 8: refused for safety
 
 
@@ -190,6 +234,18 @@ class AppsTooOld(Refused):
 
 class ExpandPending(Refused):
     code = "phase.expand_pending"
+
+
+class RenameUndecided(Refused):
+    code = "rename.undecided"
+
+
+class DataLoss(Refused):
+    code = "data.loss"
+
+
+class ProductionProtected(Refused):
+    code = "production.protected"
 
 
 # 130 and 143: KeyboardInterrupt's family, because psycopg cancels the running statement when it sees one

@@ -20,6 +20,7 @@ EventName = Literal[
     "index_dropped",
     "migration_applied",
     "migration_failed",
+    "migration_rolled_back",
     "warning",
     "done",
     "error",

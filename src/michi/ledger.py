@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import psycopg
 from psycopg import sql
 
+from michi import settings
 from michi.database import Connection
 from michi.errors import DatabaseReadOnly, LedgerTooNew, PrivilegeMissing
 from michi.folder import Migration
@@ -110,15 +111,17 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Origin:
-    """Who applies: written into every row so that a person can ask later."""
+    """Who applies: written into every row so that a person can ask later. A deploy in production marks the database."""
 
     host: str
     app_version: str | None
     app_name: str | None
+    production: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Origin:
-        return cls(socket.gethostname(), environ.get("MICHI_APP_VERSION"), environ.get("MICHI_APP_NAME"))
+        names = (environ.get("MICHI_APP_VERSION"), environ.get("MICHI_APP_NAME"))
+        return cls(socket.gethostname(), *names, production=settings.is_production(environ))
 
 
 def table(schema: str) -> sql.Identifier:
@@ -207,6 +210,42 @@ def check_version(connection: Connection, schema: str) -> None:
             f"The ledger has version {version}; this michi knows {VERSION}.",
             "Use the michi that last deployed, or a newer one.",
         )
+
+
+def is_production(connection: Connection, schema: str) -> bool:
+    """Whether the database was marked as production: `reset` and `dev` leave it alone."""
+    return bool(_read_comment(connection, schema).get("production"))
+
+
+def mark_production(connection: Connection, schema: str, *, production: bool = True) -> bool:
+    """Marks the database, or takes the mark away; says whether that changed anything. The ledger's comment holds the mark.
+
+    Raises PrivilegeMissing where the role does not own the ledger.
+    """
+    facts = _read_comment(connection, schema)
+    if bool(facts.get("production")) == production:
+        return False
+    kept = {"michi_ledger": VERSION, **{key: value for key, value in facts.items() if key != "production"}}
+    text = json.dumps(kept | ({"production": True} if production else {}))
+    try:
+        connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table(schema), sql.Literal(text)))
+    except psycopg.errors.InsufficientPrivilege:
+        raise PrivilegeMissing(
+            f"The role {connection.info.user} does not own {schema}.{TABLE}, so it cannot mark it.",
+            "Use the owner's role.",
+        ) from None
+    return True
+
+
+def _read_comment(connection: Connection, schema: str) -> dict[str, Any]:
+    """What the ledger's comment says; nothing where there is no ledger, or somebody's own comment stands there."""
+    name = table(schema).as_string(connection)
+    row = connection.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", (name,)).fetchone()
+    try:
+        facts = json.loads(str(row[0])) if row and row[0] else {}
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def list_foreign_objects(connection: Connection, schema: str) -> list[tuple[str, str]]:

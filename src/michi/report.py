@@ -17,7 +17,7 @@ from michi.ledger import Attempt
 from michi.plan import Standing
 from michi.sentences import count, describe
 
-SYMBOLS = {"migration_applied": "✓", "migration_failed": "✗", "warning": "!"}
+SYMBOLS = {"migration_applied": "✓", "migration_rolled_back": "✓", "migration_failed": "✗", "warning": "!"}
 COLOURS = {"✓": "32", "✗": "31", "!": "33"}
 JSON_PROGRESS_SECONDS = 5.0
 LINE_PROGRESS_SECONDS = 10.0

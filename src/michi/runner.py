@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -9,7 +10,7 @@ import psycopg
 from michi import ledger
 from michi.database import Server, connection_lost
 from michi.deploy_options import Options
-from michi.errors import BaselineNeeded
+from michi.errors import BaselineNeeded, PrivilegeMissing
 from michi.events import Emit
 from michi.folder import Folder
 from michi.ledger import Ledger, Origin
@@ -41,6 +42,8 @@ def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emi
                 standing = compare(folder, Ledger(True))
             else:
                 ledger.check_writable(server.connection, server.target.schema)
+            if origin.production:
+                _mark_production(server)
             from michi.attempt import read_script  # noqa: PLC0415 -- what a no-op deploy does not import costs it nothing
 
             choice = choose(standing, options.phase)
@@ -55,6 +58,12 @@ def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emi
         raise choice.refused
     _finish(standing, choice, emit)
     return standing
+
+
+def _mark_production(server: Server) -> None:
+    """So that nobody resets it later by mistake. A role that does not own the ledger cannot, and deploys all the same."""
+    with suppress(PrivilegeMissing):
+        ledger.mark_production(server.connection, server.target.schema)
 
 
 def _stand(server: Server, folder: Folder, options: Options) -> Standing | None:

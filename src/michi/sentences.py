@@ -156,6 +156,7 @@ SENTENCES: dict[EventName, str | Callable[[dict[str, Any]], str]] = {
     "index_dropped": "{migration}: dropped the invalid index {index} that a failed build left behind",
     "migration_applied": lambda facts: f"{facts['migration']}  {duration(facts['duration_ms'])}",
     "migration_failed": lambda facts: f"{facts['migration']}\n{_sql_error(facts)}",
+    "migration_rolled_back": lambda facts: f"{facts['migration']}  rolled back, {duration(facts['duration_ms'])}",
     "warning": "{message}",
     "done": _closing_line,
 }

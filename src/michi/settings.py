@@ -251,6 +251,41 @@ def find_migrations(environ: Mapping[str, str], option: Path | None, here: Path)
     return here / (configured if isinstance(configured, str) else "migrations")
 
 
+def find_models(environ: Mapping[str, str], option: str | None, here: Path) -> str | None:
+    """`module:attribute` of the models: the option, else MICHI_MODELS, else `[tool.michi]` of pyproject.toml, else None."""
+    return option or environ.get("MICHI_MODELS") or _configured(here, "models")
+
+
+def find_seed(here: Path) -> str | None:
+    """The command that fills a new database with data for development: `seed` of `[tool.michi]`."""
+    return _configured(here, "seed")
+
+
+def find_known_targets(environ: Mapping[str, str], here: Path) -> list[Target]:
+    """Other databases that are asked whether a table is empty: `known` of `[tool.michi]` names the settings with their URLs."""
+    names = _read_pyproject(here / "pyproject.toml").get("known")
+    listed = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [parse_url(url, name) for name in listed if (url := read_secret(environ, name))]
+
+
+def is_production(environ: Mapping[str, str]) -> bool:
+    """APP_ENV=production, in whichever case."""
+    return environ.get("APP_ENV", "").strip().lower() == "production"
+
+
+def libpq_environment(target: Target) -> dict[str, str]:
+    """The target as the variables that libpq and every program on it reads, for a command of the user's."""
+    names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD",
+             "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}  # fmt: skip
+    found = {variable: target.parameters[key] for key, variable in names.items() if key in target.parameters}
+    return found | ({"PGOPTIONS": f"-c search_path={target.schema}"} if target.schema != "public" else {})
+
+
+def _configured(here: Path, key: str) -> str | None:
+    value = _read_pyproject(here / "pyproject.toml").get(key)
+    return value if isinstance(value, str) else None
+
+
 def _read_pyproject(path: Path) -> dict[str, object]:
     if not path.is_file():
         return {}

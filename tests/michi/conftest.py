@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.conftest import url_of_database
+from tests.support.author import Author
 from tests.support.operator import Operator
 from tests.support.servers import PasswordServer, password_server
 
@@ -36,3 +39,22 @@ def running_password_server() -> Iterator[PasswordServer]:
     with password_server() as server:
         server.start()
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_shadow(server_url: str) -> Iterator[str]:
+    """A database for SHADOW_DATABASE_URL, which spares each run the making of its own."""
+    name = f"shadow_of_tests_{os.getpid()}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        try:
+            yield url_of_database(server_url, name)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def author(database_url: str, shared_shadow: str, tmp_path: Path) -> Author:
+    made = Author.at(database_url, tmp_path / "project")
+    made.environment["SHADOW_DATABASE_URL"] = shared_shadow
+    return made

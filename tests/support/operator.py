@@ -65,11 +65,12 @@ class Answer:
 
 @dataclass
 class Operator:
-    """Runs michi on one database and one folder of migrations."""
+    """Runs michi on one database and one folder of migrations, in the folder `home` where one is given."""
 
     url: str
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    home: Path | None = None
 
     def write(self, name: str, up: str | bytes, *, verify: str | None = None) -> str:
         """Puts a migration into the folder; gives its name. Does not touch michi.sum."""
@@ -101,6 +102,7 @@ class Operator:
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
+            cwd=self.home,
         )
 
     def run(self, *arguments: str) -> Answer:
@@ -108,6 +110,7 @@ class Operator:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             pid = os.fork()
             if pid == 0:
+                os.chdir(self.home or Path.cwd())
                 _become_michi(self.command(*arguments)[3:], self.clean_environment, out.fileno(), err.fileno())
             code = _wait_for_exit(pid)
             out.seek(0)

@@ -1,0 +1,122 @@
+"""What a step of a migration is, in which order steps run, and what a writer of steps has to know. No SQL is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+
+from michi.catalogue import Catalogue
+from michi.diff import Change
+from michi.judge import Judge
+
+
+class Stage(IntEnum):
+    """Steps of one stage make one migration; stages run in this order. Most changes are all in EXPAND."""
+
+    RENAMES = 0
+    VALUES = 1
+    EXPAND = 2
+    BACKFILL = 3
+    INDEXES = 4
+    ATTACH = 5
+    CONSTRAINTS = 6
+    VALIDATE = 7
+    NOT_NULL = 8
+    CONTRACT = 9
+
+
+class Order(IntEnum):
+    """Within a stage: what others need comes first, and is taken back last."""
+
+    TYPES = 0
+    FUNCTIONS = 1
+    TABLES = 2
+    LATE_FUNCTIONS = 3
+    LATE_FOREIGN_KEYS = 4
+    COLUMNS = 5
+    DROP_DEPENDENT = 10
+    DROP_FOREIGN_KEYS = 11
+    DROP_CONSTRAINTS = 12
+    ALTER_COLUMNS = 13
+    ALTER_TYPES = 14
+    CONSTRAINTS = 15
+    FOREIGN_KEYS = 16
+    INDEXES = 17
+    RENAMES = 18
+    COMMENTS = 19
+    DEPENDENT = 20
+    DROP_INDEXES = 30
+    DROP_COLUMNS = 31
+    DROP_TABLES = 32
+    DROP_FUNCTIONS = 33
+    DROP_TYPES = 34
+
+
+@dataclass(frozen=True)
+class Step:
+    """Statements that belong together, without their semicolons, and those that take them back.
+
+    `why` says for the reader of the file what is not plain from the SQL. `contract`: an app that does not know it may break.
+    `alone`: PostgreSQL refuses it in a transaction. `unfinished`: a person has to fill something in.
+    """
+
+    stage: Stage
+    order: Order
+    up: tuple[str, ...]
+    down: tuple[str, ...] = ()
+    why: str = ""
+    contract: bool = False
+    alone: bool = False
+    unfinished: bool = False
+    down_why: str = ""
+
+
+def step(
+    stage: Stage,
+    order: Order,
+    up: str | Iterable[str],
+    down: str | Iterable[str] = (),
+    why: str = "",
+    **more: bool | str,
+) -> Step:
+    return Step(stage, order, _tuple(up), _tuple(down), why, **more)  # type: ignore[arg-type]
+
+
+def _tuple(statements: str | Iterable[str]) -> tuple[str, ...]:
+    return (statements,) if isinstance(statements, str) else tuple(statements)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a writer of steps has to know: both catalogues, all changes, and which tables need no care.
+
+    `plain` writes the short form everywhere, `small` for the tables named: those that hold no rows in any known database.
+    """
+
+    before: Catalogue
+    after: Catalogue
+    changes: tuple[Change, ...]
+    judge: Judge
+    plain: bool = False
+    small: Container[str] = field(default_factory=frozenset)
+
+    def careful(self, table: str) -> bool:
+        """Whether the table may be large and in use: then nothing may hold its lock for long."""
+        partitioned = "PARTITION BY" in self.after.tables[table].options if table in self.after.tables else False
+        return not (self.plain or partitioned or table in self.small)
+
+    @cached_property
+    def dropped_columns(self) -> frozenset[tuple[str, str]]:
+        return frozenset((c.table or "", c.name) for c in self.changes if (c.action, c.kind) == ("drop", "column"))
+
+    @cached_property
+    def recreated_columns(self) -> frozenset[tuple[str, str]]:
+        return frozenset((c.table or "", c.name) for c in self.changes if c.kind == "generated")
+
+    def loses_column(self, table: str, columns: Iterable[str]) -> bool:
+        return any((table, column) in self.dropped_columns for column in columns)
+
+    def has(self, action: str, kind: str, name: str, table: str | None = None) -> bool:
+        return any((c.action, c.kind, c.name, c.table) == (action, kind, name, table) for c in self.changes)

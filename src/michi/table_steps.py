@@ -1,0 +1,309 @@
+"""Steps for whole tables and for their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from michi.catalogue import Column, Table
+from michi.ddl import (
+    add_constraint,
+    column_definition,
+    column_type,
+    comment_on,
+    create_index,
+    create_table,
+    drop_constraint,
+    identity,
+    invented_name,
+    quote,
+)
+from michi.diff import Change
+from michi.steps import Order, Situation, Stage, Step, step
+from michi.type_steps import all_options
+
+FILL_IN = "/* FILL IN */"
+LOST = "Its rows are gone for good: only the empty shape comes back."
+LOST_COLUMN = "What was in it is gone for good: only the empty column comes back."
+
+
+def table_steps(change: Change, situation: Situation) -> Iterator[Step]:
+    if change.action == "add":
+        yield from _add_table(change.after, situation)
+    else:
+        yield from _drop_table(change.before, situation)
+
+
+def _add_table(table: Table, situation: Situation) -> Iterator[Step]:
+    names = list(situation.after.tables)
+    new = [name for name in names if name not in situation.before.tables]
+    known = set(situation.before.tables) | set(new[: new.index(table.name)])
+    yield step(Stage.EXPAND, Order.TABLES, create_table(table, known), f"DROP TABLE {quote(table.name)}")
+    for constraint in table.constraints.values():
+        if constraint.references is not None and constraint.references not in known | {table.name}:
+            yield step(
+                Stage.EXPAND, Order.LATE_FOREIGN_KEYS,
+                add_constraint(table.name, constraint), drop_constraint(table.name, constraint),
+            )  # fmt: skip
+
+
+def _drop_table(table: Table, situation: Situation) -> Iterator[Step]:
+    old = [name for name in situation.before.tables if name not in situation.after.tables]
+    known = (set(situation.before.tables) - set(old)) | set(old[: old.index(table.name)])
+    for constraint in table.constraints.values():
+        if constraint.references is not None and constraint.references not in known | {table.name}:
+            yield step(
+                Stage.CONTRACT, Order.DROP_FOREIGN_KEYS, drop_constraint(table.name, constraint),
+                add_constraint(table.name, constraint), contract=True,
+            )  # fmt: skip
+    yield step(
+        Stage.CONTRACT, Order.DROP_TABLES, f"DROP TABLE {quote(table.name)}", create_table(table, known),
+        contract=True, down_why=LOST,
+    )  # fmt: skip
+
+
+def table_aspect_steps(change: Change, _situation: Situation) -> Iterator[Step]:
+    name = quote(change.name)
+    if change.kind == "comment of table":
+        up, down = (comment_on("TABLE", name, table.comment) for table in (change.after, change.before))
+        yield step(Stage.EXPAND, Order.COMMENTS, up, down)
+    elif change.kind == "logging":
+        up, down = (
+            f"ALTER TABLE {name} SET {'UNLOGGED' if t.unlogged else 'LOGGED'}" for t in (change.after, change.before)
+        )
+        yield step(Stage.EXPAND, Order.ALTER_COLUMNS, up, down, "Rewrites the table while nobody reads or writes it.")
+    else:
+        up, down = _storage(change.before, change.after), _storage(change.after, change.before)
+        yield step(Stage.EXPAND, Order.ALTER_COLUMNS, up, down)
+
+
+def _storage(before: Table, after: Table) -> str:
+    """Storage parameters. How a table is partitioned cannot be changed: the statement is then none that PostgreSQL takes."""
+    old, new = (dict(item.split("=", 1) for item in table.options.partition("WITH (")[2].rstrip(")").split(", ") if item)
+                for table in (before, after))  # fmt: skip
+    gone = [key for key in old if key not in new]
+    parts = [f"SET ({', '.join(f'{key}={value}' for key, value in new.items())})"] if new else []
+    parts += [f"RESET ({', '.join(gone)})"] if gone else []
+    return f"ALTER TABLE {quote(after.name)} " + ", ".join(parts)
+
+
+# Columns
+
+
+def column_steps(change: Change, situation: Situation) -> Iterator[Step]:
+    table = change.table or ""
+    if change.action == "add":
+        yield from _add_column(table, change.after, situation)
+    else:
+        column = change.before
+        yield step(
+            Stage.CONTRACT, Order.DROP_COLUMNS, f"ALTER TABLE {quote(table)} DROP COLUMN {quote(column.name)}",
+            [f"ALTER TABLE {quote(table)} ADD COLUMN {column_definition(column)}", *_comment(table, column)],
+            contract=True, down_why=LOST_COLUMN if not column.generated else "",
+        )  # fmt: skip
+
+
+def _comment(table: str, column: Column) -> list[str]:
+    return [comment_on("COLUMN", f"{quote(table)}.{quote(column.name)}", column.comment)] if column.comment else []
+
+
+def _add_column(table: str, column: Column, situation: Situation) -> Iterator[Step]:
+    at_once = situation.judge.fills_at_once(column)
+    own_values = bool(column.serial or column.identity or column.generated)
+    if situation.careful(table) and not own_values and (not at_once or (column.not_null and column.default is None)):
+        yield from _add_column_in_parts(table, column)
+        return
+    why = ""
+    if situation.careful(table) and own_values and column.generated != "VIRTUAL":
+        why = "Every row gets its value now: the table is rewritten, and nobody reads or writes it meanwhile."
+    yield step(
+        Stage.EXPAND, Order.COLUMNS,
+        [f"ALTER TABLE {quote(table)} ADD COLUMN {column_definition(column)}", *_comment(table, column)],
+        f"ALTER TABLE {quote(table)} DROP COLUMN {quote(column.name)}", why,
+    )  # fmt: skip
+
+
+def _add_column_in_parts(table: str, column: Column) -> Iterator[Step]:
+    """Empty at first, which takes no time; then filled; then, where it must not be null, held to it."""
+    name, relation = quote(column.name), quote(table)
+    definition = column_definition(column, nullable=True, default=False)
+    up = [f"ALTER TABLE {relation} ADD COLUMN {definition}"]
+    if column.default is not None:
+        up.append(f"ALTER TABLE {relation} ALTER COLUMN {name} SET DEFAULT {column.default.shown}")
+    reason = (
+        "is computed for each row"
+        if column.default is not None
+        else "must not be null, and rows that exist have none yet"
+    )
+    what = "its default" if column.default is not None else "it"
+    yield step(
+        Stage.EXPAND, Order.COLUMNS, [*up, *_comment(table, column)], f"ALTER TABLE {relation} DROP COLUMN {name}",
+        f"{what[:1].upper()}{what[1:]} {reason}: the column is added empty, which takes no time, and filled by the next migration.",
+    )  # fmt: skip
+    value = "DEFAULT" if column.default is not None else f"NULL {FILL_IN}"
+    unfinished = column.default is None
+    yield step(
+        Stage.BACKFILL, Order.COLUMNS, f"UPDATE {relation} SET {name} = {value} WHERE {name} IS NULL",
+        why=(f"Say what {table}.{column.name} is in rows that exist, in place of NULL. " if unfinished else "")
+        + "On a large table do it in batches, with the directive `backfill = 10000`.",
+        unfinished=unfinished, down_why="Nothing to take back: the values go with the column.",
+    )  # fmt: skip
+    if column.not_null:
+        yield from set_not_null_in_parts(table, column.name)
+
+
+def set_not_null_in_parts(table: str, column: str) -> Iterator[Step]:
+    relation, name = quote(table), quote(column)
+    check = quote(invented_name(table, column, "present"))
+    add = f"ALTER TABLE {relation} ADD CONSTRAINT {check} CHECK ({name} IS NOT NULL) NOT VALID"
+    drop = f"ALTER TABLE {relation} DROP CONSTRAINT {check}"
+    yield step(
+        Stage.CONSTRAINTS, Order.CONSTRAINTS, add, drop,
+        "From now on no row may come in without it. NOT VALID: rows that are there are looked at by the next migration, while the"
+        " table is in use.",
+        contract=True,
+    )  # fmt: skip
+    yield step(
+        Stage.VALIDATE, Order.CONSTRAINTS, f"ALTER TABLE {relation} VALIDATE CONSTRAINT {check}",
+        down_why="Nothing to take back: that the constraint holds does no harm.",
+    )  # fmt: skip
+    yield step(
+        Stage.NOT_NULL, Order.ALTER_COLUMNS, [f"ALTER TABLE {relation} ALTER COLUMN {name} SET NOT NULL", drop],
+        [add, f"ALTER TABLE {relation} ALTER COLUMN {name} DROP NOT NULL"],
+        "PostgreSQL believes the validated check and does not read the table again; then the check has done its work.",
+        contract=True,
+    )  # fmt: skip
+
+
+def column_aspect_steps(change: Change, situation: Situation) -> Iterator[Step]:
+    table, before, after = change.table or "", change.before, change.after
+    alter = f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(change.name)}"
+    match change.kind:
+        case "type":
+            yield from _change_type(table, before, after, situation)
+        case "default":
+            up, down = (f"{alter} {_set_default(column)}" for column in (after, before))
+            breaks = after.default is None and after.not_null
+            yield step(
+                Stage.CONTRACT if breaks else Stage.EXPAND, Order.ALTER_COLUMNS, up, down,
+                "An app that counts on the default breaks." if breaks else "", contract=breaks,
+            )  # fmt: skip
+        case "null":
+            yield from _change_null(table, change, situation)
+        case "identity":
+            there, back = _change_identity(table, before, after), _change_identity(table, after, before)
+            yield step(Stage.EXPAND, Order.ALTER_COLUMNS, there, back)
+        case "generated":
+            yield from _change_generation(table, before, after, situation)
+        case _:
+            name = f"{quote(table)}.{quote(change.name)}"
+            up, down = (comment_on("COLUMN", name, column.comment) for column in (after, before))
+            if (table, change.name) not in situation.recreated_columns:
+                yield step(Stage.EXPAND, Order.COMMENTS, up, down)
+
+
+def _set_default(column: Column) -> str:
+    return "DROP DEFAULT" if column.default is None else f"SET DEFAULT {column.default.shown}"
+
+
+def _change_null(table: str, change: Change, situation: Situation) -> Iterator[Step]:
+    if (table, change.name) in situation.recreated_columns:
+        return
+    alter = f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(change.name)}"
+    if not change.after.not_null:
+        yield step(Stage.EXPAND, Order.ALTER_COLUMNS, f"{alter} DROP NOT NULL", f"{alter} SET NOT NULL")
+        return
+    key = next((c for c in situation.after.tables[table].constraints.values() if c.kind == "primary key"), None)
+    if change.after.serial or change.after.identity or (key and change.name in key.columns):
+        yield step(
+            Stage.EXPAND, Order.DROP_CONSTRAINTS, f"{alter} SET NOT NULL", f"{alter} DROP NOT NULL", contract=False
+        )
+    elif situation.careful(table):
+        yield from set_not_null_in_parts(table, change.name)
+    else:
+        yield step(
+            Stage.CONTRACT, Order.ALTER_COLUMNS, f"{alter} SET NOT NULL", f"{alter} DROP NOT NULL", contract=True
+        )
+
+
+def _change_type(table: str, before: Column, after: Column, situation: Situation) -> Iterator[Step]:
+    why = ""
+    if situation.careful(table):
+        why = (
+            "Unless the new type is only wider, the table is rewritten and nobody reads or writes it meanwhile. On a large table"
+            " add a new column, fill it, and drop this one later."
+        )
+    yield step(
+        Stage.CONTRACT, Order.ALTER_TYPES, _retype(table, before, after, situation), _retype(table, after, before, situation),
+        why, contract=True,
+    )  # fmt: skip
+
+
+def _retype(table: str, old: Column, new: Column, situation: Situation) -> str:
+    name = quote(new.name)
+    parts = [f"ALTER COLUMN {name} DROP DEFAULT"] if old.default is not None else []
+    using = "" if situation.judge.converts_by_itself(old.type, new.type) else f" USING {name}::{new.type}"
+    if using and (_is_enum(old, situation) or _is_enum(new, situation)):
+        using = f" USING {name}::text::{new.type}"
+    parts.append(f"ALTER COLUMN {name} TYPE {column_type(new)}{using}")
+    if new.default is not None:
+        parts.append(f"ALTER COLUMN {name} SET DEFAULT {new.default.shown}")
+    return f"ALTER TABLE {quote(table)}" + (" " if len(parts) == 1 else "\n    ") + ",\n    ".join(parts)
+
+
+def _is_enum(column: Column, situation: Situation) -> bool:
+    return any(column.type == quote(name) for name in [*situation.before.enums, *situation.after.enums])
+
+
+def _change_identity(table: str, old: Column, new: Column) -> Iterator[str]:
+    relation, name = quote(table), quote(new.name)
+    alter = f"ALTER TABLE {relation} ALTER COLUMN {name}"
+    if old.identity and new.identity:
+        parts = [f"SET GENERATED {new.identity}"] if old.identity != new.identity else []
+        if old.identity_options != new.identity_options:
+            parts += [f"SET {option}" for key, option in all_options(new.identity_options).items() if key != "AS"]
+        yield f"{alter} {' '.join(parts)}"
+        return
+    if old.identity:
+        yield f"{alter} DROP IDENTITY"
+    elif old.serial:
+        yield f"{alter} DROP DEFAULT"
+        yield f"DROP SEQUENCE {quote(old.sequence or invented_name(table, new.name, 'seq'))}"
+    if new.identity:
+        yield f"{alter} ADD {identity(new)}"
+    elif new.serial:
+        sequence = quote(new.sequence or invented_name(table, new.name, "seq"))
+        yield f"CREATE SEQUENCE {sequence} AS {new.type} OWNED BY {relation}.{name}"
+        yield f"{alter} SET DEFAULT nextval('{sequence}')"
+    if new.identity or new.serial:
+        literal = f"pg_get_serial_sequence('{relation}', '{new.name}')"
+        yield f"SELECT setval({literal}, coalesce(max({name}), 0) + 1, false) FROM {relation}"
+
+
+def _change_generation(table: str, before: Column, after: Column, situation: Situation) -> Iterator[Step]:
+    whole = situation.before.tables[table]
+    gone = {c.name for c in situation.changes if c.action == "drop" and c.table == table}
+    staying = replace(
+        whole,
+        indexes={name: index for name, index in whole.indexes.items() if name not in gone},
+        constraints={name: constraint for name, constraint in whole.constraints.items() if name not in gone},
+    )
+    if before.generated == "STORED" and not after.generated and before.type == after.type:
+        alter = f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(after.name)}"
+        up = [f"{alter} DROP EXPRESSION", *([f"{alter} {_set_default(after)}"] if after.default else [])]
+        yield step(Stage.EXPAND, Order.ALTER_COLUMNS, up, list(_recreate(table, after, before, whole)))
+        return
+    yield step(
+        Stage.EXPAND, Order.COLUMNS, list(_recreate(table, before, after, staying)),
+        list(_recreate(table, after, before, whole)),
+        "What a column is computed from cannot be changed: it is made anew, and while the table is rewritten nobody uses it.",
+    )  # fmt: skip
+
+
+def _recreate(table: str, old: Column, new: Column, whole: Table) -> Iterator[str]:
+    """The column anew, and the indexes and constraints that went with it."""
+    definition = column_definition(new)
+    yield f"ALTER TABLE {quote(table)}\n    DROP COLUMN {quote(old.name)},\n    ADD COLUMN {definition}"
+    yield from _comment(table, new)
+    yield from (create_index(index) for index in whole.indexes.values() if old.name in index.columns)
+    yield from (add_constraint(table, c) for c in whole.constraints.values() if old.name in c.columns)
