@@ -39,7 +39,8 @@ class TokenSettings:
 class MailSettings:
     """`mode` smtp sends, log writes the link to the log (development), off sends nothing. Durations are seconds.
 
-    `app_url` is the web client's address, without a slash at the end: links in mails begin with it.
+    `app_url` is the web client's address, without a slash at the end: links in mails begin with it. `in_app` False leaves sending
+    to `kotobamichi worker`.
     """
 
     mode: Literal["smtp", "log", "off"]
@@ -56,6 +57,7 @@ class MailSettings:
     reset_seconds: int
     reset_cooldown_seconds: int
     reset_daily_limit: int
+    in_app: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,14 @@ class LimitSettings:
 
 @dataclass(frozen=True)
 class GoogleSettings:
-    """Signing in with Google; `callback_url` is what Google sends people back to."""
+    """Signing in with Google; `callback_url` is what Google sends people back to. The rest is where Google is."""
 
     client_id: str
     client_secret: str
     callback_url: str
+    authorization_url: str = "https://accounts.google.com/o/oauth2/v2/auth"
+    token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 -- an address, no secret
+    userinfo_url: str = "https://openidconnect.googleapis.com/v1/userinfo"
 
 
 @dataclass(frozen=True)
@@ -259,6 +264,7 @@ def _read_mail(environ: Mapping[str, str], production: bool) -> MailSettings:
         reset_seconds=_token_seconds(environ, "PASSWORD_RESET_EXPIRES_IN", "1h"),
         reset_cooldown_seconds=_whole_number(environ, "PASSWORD_RESET_COOLDOWN_SECONDS", 60, 0, 86_400),
         reset_daily_limit=_whole_number(environ, "PASSWORD_RESET_DAILY_LIMIT", 10, 1, 1000),
+        in_app=_switch(environ, "MAIL_WORKER", default=True),
     )
 
 

@@ -15,6 +15,7 @@ from tests.api import golden
 from tests.api.golden import Case, differences, fill, value_at
 from tests.support.accounts import administrator, learner
 from tests.support.app import App
+from tests.support.mailbox import Mailbox
 
 TABLES: dict[str, list[Case]] = {
     module.name: importlib.import_module(f"tests.api.golden.{module.name}").CASES
@@ -25,7 +26,8 @@ TABLES: dict[str, list[Case]] = {
 class Stage:
     """Who asks, and what earlier cases of a table have kept."""
 
-    def __init__(self, app: App, cases: list[Case], stack: ExitStack) -> None:
+    def __init__(self, app: App, mailbox: Mailbox, cases: list[Case], stack: ExitStack) -> None:
+        self.mailbox = mailbox
         self.cases = cases
         self.played = 0
         self.kept: dict[str, Any] = {}
@@ -62,14 +64,19 @@ class Stage:
         actual = answer.json() if is_json else answer.text
         if answer.status_code != case.status:
             return [f"the status is {answer.status_code}, expected {case.status}: {actual}"]
-        self.kept |= {name: value_at(path, actual) for name, path in case.keep.items()}
+        self._keep(case, actual)
         return differences(fill(case.expected, self.kept), actual)
+
+    def _keep(self, case: Case, actual: Any) -> None:
+        for name, path in case.keep.items():
+            address = path.removeprefix("mail:")
+            self.kept[name] = value_at(path, actual) if address == path else self.mailbox.wait_for(address).token
 
 
 @pytest.fixture(scope="session")
-def stages(app: App) -> Iterator[dict[str, Stage]]:
+def stages(app: App, mailbox: Mailbox) -> Iterator[dict[str, Stage]]:
     with ExitStack() as stack:
-        yield {name: Stage(app, cases, stack) for name, cases in TABLES.items()}
+        yield {name: Stage(app, mailbox, cases, stack) for name, cases in TABLES.items()}
 
 
 @pytest.mark.parametrize(

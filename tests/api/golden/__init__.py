@@ -32,7 +32,7 @@ class Case:
     """A request and the answer it must have.
 
     `body` is sent as JSON; bytes are sent as they are. `keep` names values of the answer for later cases, by their path in it,
-    such as `{"quiz": "id", "first": "words.0.id"}`.
+    such as `{"quiz": "id", "first": "words.0.id"}`, or `mail:ADDRESS` for the token of the link that was mailed there.
     """
 
     name: str
