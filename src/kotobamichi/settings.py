@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
@@ -248,6 +249,9 @@ def _read_mail(environ: Mapping[str, str], production: bool) -> MailSettings:
         )
     if app_url and urlsplit(app_url).scheme not in {"http", "https"}:
         raise StartRefused("APP_URL is no http or https address.", "Write one such as https://learn.example.org.")
+    sender = environ.get("SMTP_FROM") or "KotobaMichi <no-reply@localhost>"
+    if not all(parseaddr(sender)[1].partition("@")) or not sender.isprintable():
+        raise StartRefused("SMTP_FROM is no address.", "Write one such as KotobaMichi <no-reply@example.org>.")
     implicit_tls = _switch(environ, "SMTP_SECURE", default=False)
     return MailSettings(
         mode="off" if off else "smtp" if host else "log",
@@ -256,7 +260,7 @@ def _read_mail(environ: Mapping[str, str], production: bool) -> MailSettings:
         implicit_tls=implicit_tls,
         user=read_secret(environ, "SMTP_USER") or None,
         password=read_secret(environ, "SMTP_PASS") or None,
-        sender=environ.get("SMTP_FROM") or "KotobaMichi <no-reply@localhost>",
+        sender=sender,
         app_url=app_url or "http://localhost:3001",
         verification_seconds=_token_seconds(environ, "EMAIL_VERIFICATION_EXPIRES_IN", "1d"),
         verification_cooldown_seconds=_whole_number(environ, "EMAIL_VERIFICATION_COOLDOWN_SECONDS", 60, 0, 86_400),

@@ -102,7 +102,7 @@ def listening(
     mailbox.port = port or free_port()
 
     def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, given: Any) -> AuthResult:
-        return AuthResult(success=given.password == (password or "").encode())
+        return AuthResult(success=given.password == (password or "").encode(), handled=False)
 
     security: dict[str, Any] = {"tls_context": tls} if tls else {}
     if password:

@@ -117,6 +117,8 @@ def compose(letter: Letter, recipient: str, sender: str, message_id: str, now: d
 
 def _address(text: str, name: str = "") -> Address:
     local, _, domain = text.rpartition("@")
+    if not local or not domain:
+        raise AddressUnusable("the address has no name or no domain")
     try:
         if not domain.isascii():
             domain = domain.encode("idna").decode()
