@@ -26,7 +26,12 @@ from litestar.types import ASGIApp
 from psycopg_pool import PoolTimeout
 
 from kotobamichi import __version__, health
+from kotobamichi.accounts import routes as accounts_routes
+from kotobamichi.accounts.cookies import Cookies
+from kotobamichi.accounts.hashing import Hashing
 from kotobamichi.accounts.identity import ACCESS_COOKIE, Identities
+from kotobamichi.accounts.service import Accounts
+from kotobamichi.accounts.sessions import Sessions
 from kotobamichi.db import Database
 from kotobamichi.errors import ApiError
 from kotobamichi.freshness import Answers, Freshness
@@ -38,6 +43,9 @@ from kotobamichi.http import (
     answer_http_exception,
     answer_unexpected,
 )
+from kotobamichi.mail.outbox import Outbox
+from kotobamichi.mail.sender import make_sender
+from kotobamichi.mail.worker import Worker, end_softly, work_when_ready
 from kotobamichi.settings import Settings, read_settings
 from kotobamichi.words import routes as words
 from kotobamichi.words.imports import load_vocabulary
@@ -68,6 +76,8 @@ def create_app(settings: Settings) -> ASGIApp:
     answers = Answers(freshness)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
+    sessions = Sessions(secret, settings.tokens.access_seconds, settings.tokens.refresh_seconds)
+    accounts = Accounts(database, Hashing(), sessions, Outbox(settings.mail), settings.google)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -76,12 +86,18 @@ def create_app(settings: Settings) -> ASGIApp:
         gc.collect()
         gc.freeze()
         waiting = asyncio.create_task(_become_ready(gate, settings))
+        worker = Worker(database, accounts.outbox, make_sender(settings.mail))
+        working = asyncio.create_task(work_when_ready(gate, worker)) if settings.mail.in_app else None
         try:
             yield
         finally:
             waiting.cancel()
             with suppress(asyncio.CancelledError):
                 await waiting
+            worker.stop()
+            if working is not None:
+                await end_softly(working)
+            accounts.hashing.close()
             await database.close()
 
     async def provide_database() -> Database:
@@ -96,13 +112,26 @@ def create_app(settings: Settings) -> ASGIApp:
     async def provide_settings() -> Settings:
         return settings
 
+    async def provide_accounts() -> Accounts:
+        return accounts
+
+    async def provide_jar() -> Cookies:
+        return Cookies(settings.tokens)
+
     app = Litestar(
-        route_handlers=[Router(path=PREFIX, route_handlers=[greet, health.router, words.router, _docs_assets()])],
+        route_handlers=[
+            Router(
+                path=PREFIX,
+                route_handlers=[greet, health.router, accounts_routes.router, words.router, _docs_assets()],
+            )
+        ],
         dependencies={
             "database": provide_database,
             "gate": provide_gate,
             "answers": provide_answers,
             "settings": provide_settings,
+            "accounts": provide_accounts,
+            "jar": provide_jar,
         },
         state=State({"identities": Identities(database, freshness, secret)}),
         request_max_body_size=MOST_BODY_BYTES,

@@ -76,3 +76,13 @@ class TooManyRequests(ApiError):
     """The message is a string that clients parse; the body has no `error`."""
 
     status = 429
+
+
+class Busy(ApiError):
+    """Nothing is wrong with the request; there is too much to do at this moment."""
+
+    status = 503
+    error = "Service Unavailable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, {"Retry-After": "1"})
