@@ -76,3 +76,20 @@ class TooManyRequests(ApiError):
     """The message is a string that clients parse; the body has no `error`."""
 
     status = 429
+
+
+class BodyTooLarge(ApiError):
+    """As the framework of the original words it; the body has no `error`."""
+
+    status = 413
+
+    def __init__(self) -> None:
+        super().__init__("request entity too large", {"Connection": "close"})
+
+
+class BodyTooSlow(ApiError):
+    status = 408
+    error = "Request Timeout"
+
+    def __init__(self) -> None:
+        super().__init__("The body did not arrive in time", {"Connection": "close"})
