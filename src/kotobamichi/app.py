@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from litestar import Litestar, MediaType, Router, get
 from litestar.datastructures import State
+from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
@@ -25,7 +26,12 @@ from litestar.types import ASGIApp
 from psycopg_pool import PoolTimeout
 
 from kotobamichi import __version__, health
+from kotobamichi.accounts import routes as accounts_routes
+from kotobamichi.accounts.cookies import Cookies
+from kotobamichi.accounts.hashing import Hashing
 from kotobamichi.accounts.identity import ACCESS_COOKIE, Identities
+from kotobamichi.accounts.service import Accounts
+from kotobamichi.accounts.sessions import Sessions
 from kotobamichi.clients import Clients
 from kotobamichi.conventions import Conventions, Limiter, Records
 from kotobamichi.db import Database
@@ -40,6 +46,9 @@ from kotobamichi.http import (
 )
 from kotobamichi.limits import RedisStore, SharedStore, Store
 from kotobamichi.logs import RequestLog, get_log
+from kotobamichi.mail.outbox import Outbox
+from kotobamichi.mail.sender import make_sender
+from kotobamichi.mail.worker import Worker, end_softly, work_when_ready
 from kotobamichi.metrics import Numbers, Reader
 from kotobamichi.monitor import Monitor, show_metrics
 from kotobamichi.origins import Origins
@@ -75,6 +84,8 @@ def create_app(settings: Settings) -> ASGIApp:
     answers = Answers(freshness)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
+    sessions = Sessions(secret, settings.tokens.access_seconds, settings.tokens.refresh_seconds)
+    accounts = Accounts(database, Hashing(), sessions, Outbox(settings.mail), settings.google)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -83,6 +94,8 @@ def create_app(settings: Settings) -> ASGIApp:
         gc.collect()
         gc.freeze()
         tasks = [asyncio.create_task(_become_ready(gate, settings)), asyncio.create_task(monitor.run())]
+        worker = Worker(database, accounts.outbox, make_sender(settings.mail))
+        working = asyncio.create_task(work_when_ready(gate, worker)) if settings.mail.in_app else None
         try:
             yield
         finally:
@@ -90,37 +103,31 @@ def create_app(settings: Settings) -> ASGIApp:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            worker.stop()
+            if working is not None:
+                await end_softly(working)
+            accounts.hashing.close()
             if store is not None:
                 await store.close()
             await database.close()
             requests.flush()
 
-    async def provide_database() -> Database:
-        return database
-
-    async def provide_gate() -> SchemaGate:
-        return gate
-
-    async def provide_answers() -> Answers:
-        return answers
-
-    async def provide_settings() -> Settings:
-        return settings
-
-    async def provide_monitor() -> Monitor:
-        return monitor
-
     app = Litestar(
         route_handlers=[
-            Router(path=PREFIX, route_handlers=[greet, health.router, words.router, _docs_assets()]),
+            Router(
+                path=PREFIX,
+                route_handlers=[greet, health.router, accounts_routes.router, words.router, _docs_assets()],
+            ),
             *([show_metrics] if settings.metrics.token else []),
         ],
         dependencies={
-            "database": provide_database,
-            "gate": provide_gate,
-            "answers": provide_answers,
-            "settings": provide_settings,
-            "monitor": provide_monitor,
+            "database": _given(database),
+            "gate": _given(gate),
+            "answers": _given(answers),
+            "settings": _given(settings),
+            "accounts": _given(accounts),
+            "jar": _given(Cookies(settings.tokens)),
+            "monitor": Provide(lambda: monitor, sync_to_thread=False),  # made below
         },
         state=State({"identities": Identities(database, freshness, secret)}),
         request_max_body_size=None,  # Incoming sees to it, by route
@@ -149,6 +156,11 @@ def create_app(settings: Settings) -> ASGIApp:
         shared,
         Records(numbers, requests),
     )
+
+
+def _given(value: object) -> Provide:
+    """What handlers get by its name, the same for every request."""
+    return Provide(lambda: value, sync_to_thread=False)
 
 
 def _limit_store(settings: Settings, shared: Shared) -> Store | None:

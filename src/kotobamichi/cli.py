@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from kotobamichi import __version__
 from kotobamichi.errors import PortInUse
@@ -20,6 +20,8 @@ from michi.errors import ConfigurationMissing, DatabaseUnreachable, MichiError, 
 commands = Commands(
     "kotobamichi", "KotobaMichi (言葉道): a self-hosted backend for learning Japanese vocabulary.", __version__
 )
+
+ADDRESS = option("email", metavar="EMAIL", help="the address of the account, in any case")
 
 
 @commands.verb("up")
@@ -56,6 +58,20 @@ def serve(arguments: Arguments) -> None:
         raise obstacle  # the server gave up waiting: this is why
 
 
+@commands.verb("worker")
+def work(_arguments: Arguments) -> None:
+    """Send mails and clear away old rows. The app does that itself, unless MAIL_WORKER=off leaves it to this command."""
+    import asyncio
+
+    from kotobamichi.mail.process import run_worker
+
+    settings = read_settings(os.environ)
+    _say(f"KotobaMichi {__version__} worker, mail: {settings.mail.mode}, database {settings.target.describe()}")
+    if asyncio.run(run_worker(settings)) is not None and (obstacle := _find_obstacle(settings)) is not None:
+        raise obstacle  # it gave up waiting: this is why
+    _say("Stopped.")
+
+
 @commands.verb("words load")
 def load_words(_arguments: Arguments) -> None:
     """Load the JLPT vocabulary, or what is missing of it."""
@@ -73,6 +89,42 @@ def create_admin(_arguments: Arguments) -> None:
     """Make the first administrator; ADMIN_EMAIL and ADMIN_PASSWORD may say who. A made-up password is shown once."""
     if not _create_administrator(_settings_for_command()):
         print("There is an administrator already; nothing was changed.")
+
+
+@commands.verb("admin verify", ADDRESS)
+def verify_account(arguments: Arguments) -> None:
+    """Vouch for the address of an account, in place of the mailed link."""
+    from kotobamichi.accounts.administrators import verify_account as verify
+
+    changed = verify(_settings_for_command().target, arguments.email)
+    print("The account can log in." if changed else "The account was verified before; nothing was changed.")
+
+
+@commands.verb("admin promote", ADDRESS)
+def promote(arguments: Arguments) -> None:
+    """Make an account an administrator. Its access tokens end; the next refresh brings the rights."""
+    _set_role(arguments.email, "ADMIN")
+
+
+@commands.verb("admin demote", ADDRESS)
+def demote(arguments: Arguments) -> None:
+    """Take an administrator's rights, at once. Never the last one's."""
+    _set_role(arguments.email, "USER")
+
+
+@commands.verb("admin reset-password", ADDRESS)
+def reset_password(arguments: Arguments) -> None:
+    """Give an account a made-up password, shown once, and end all its sessions."""
+    from kotobamichi.accounts.administrators import reset_password as reset
+
+    print(f"Password: {reset(_settings_for_command().target, arguments.email)}   (shown only this once)")
+
+
+def _set_role(email: str, role: Literal["USER", "ADMIN"]) -> None:
+    from kotobamichi.accounts.administrators import set_role
+
+    changed = set_role(_settings_for_command().target, email, role)
+    print(f"The account is {role} now." if changed else f"The account was {role} before; nothing was changed.")
 
 
 @contextmanager

@@ -93,3 +93,13 @@ class BodyTooSlow(ApiError):
 
     def __init__(self) -> None:
         super().__init__("The body did not arrive in time", {"Connection": "close"})
+
+
+class Busy(ApiError):
+    """Nothing is wrong with the request; there is too much to do at this moment."""
+
+    status = 503
+    error = "Service Unavailable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, {"Retry-After": "1"})

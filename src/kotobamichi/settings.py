@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
@@ -42,7 +43,8 @@ class TokenSettings:
 class MailSettings:
     """`mode` smtp sends, log writes the link to the log (development), off sends nothing. Durations are seconds.
 
-    `app_url` is the web client's address, without a slash at the end: links in mails begin with it.
+    `app_url` is the web client's address, without a slash at the end: links in mails begin with it. `in_app` False leaves sending
+    to `kotobamichi worker`.
     """
 
     mode: Literal["smtp", "log", "off"]
@@ -59,6 +61,7 @@ class MailSettings:
     reset_seconds: int
     reset_cooldown_seconds: int
     reset_daily_limit: int
+    in_app: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,14 @@ class LimitSettings:
 
 @dataclass(frozen=True)
 class GoogleSettings:
-    """Signing in with Google; `callback_url` is what Google sends people back to."""
+    """Signing in with Google; `callback_url` is what Google sends people back to. The rest is where Google is."""
 
     client_id: str
     client_secret: str
     callback_url: str
+    authorization_url: str = "https://accounts.google.com/o/oauth2/v2/auth"
+    token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 -- an address, no secret
+    userinfo_url: str = "https://openidconnect.googleapis.com/v1/userinfo"
 
 
 @dataclass(frozen=True)
@@ -264,6 +270,9 @@ def _read_mail(environ: Mapping[str, str], production: bool) -> MailSettings:
         )
     if app_url and urlsplit(app_url).scheme not in {"http", "https"}:
         raise StartRefused("APP_URL is no http or https address.", "Write one such as https://learn.example.org.")
+    sender = environ.get("SMTP_FROM") or "KotobaMichi <no-reply@localhost>"
+    if not all(parseaddr(sender)[1].partition("@")) or not sender.isprintable():
+        raise StartRefused("SMTP_FROM is no address.", "Write one such as KotobaMichi <no-reply@example.org>.")
     implicit_tls = _switch(environ, "SMTP_SECURE", default=False)
     return MailSettings(
         mode="off" if off else "smtp" if host else "log",
@@ -272,7 +281,7 @@ def _read_mail(environ: Mapping[str, str], production: bool) -> MailSettings:
         implicit_tls=implicit_tls,
         user=read_secret(environ, "SMTP_USER") or None,
         password=read_secret(environ, "SMTP_PASS") or None,
-        sender=environ.get("SMTP_FROM") or "KotobaMichi <no-reply@localhost>",
+        sender=sender,
         app_url=app_url or "http://localhost:3001",
         verification_seconds=_token_seconds(environ, "EMAIL_VERIFICATION_EXPIRES_IN", "1d"),
         verification_cooldown_seconds=_whole_number(environ, "EMAIL_VERIFICATION_COOLDOWN_SECONDS", 60, 0, 86_400),
@@ -280,6 +289,7 @@ def _read_mail(environ: Mapping[str, str], production: bool) -> MailSettings:
         reset_seconds=_token_seconds(environ, "PASSWORD_RESET_EXPIRES_IN", "1h"),
         reset_cooldown_seconds=_whole_number(environ, "PASSWORD_RESET_COOLDOWN_SECONDS", 60, 0, 86_400),
         reset_daily_limit=_whole_number(environ, "PASSWORD_RESET_DAILY_LIMIT", 10, 1, 1000),
+        in_app=_switch(environ, "MAIL_WORKER", default=True),
     )
 
 

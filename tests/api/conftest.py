@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from tests.conftest import url_of_database
+from tests.support.accounts import SECRET
 from tests.support.app import App, deploy_app_schema, kotobamichi, started
+from tests.support.mailbox import Mailbox, listening
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +29,18 @@ def vocabulary_url(server_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def app(vocabulary_url: str) -> Iterator[App]:
-    with started("serve", DATABASE_URL=vocabulary_url, CORS_ORIGIN="https://learn.example.org") as running:
+def mailbox() -> Iterator[Mailbox]:
+    """Where the mails of `app` arrive."""
+    with listening(Mailbox()) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def app(vocabulary_url: str, mailbox: Mailbox) -> Iterator[App]:
+    """Limits are off: tests ask from one address far more often than a person does."""
+    settings = {"JWT_SECRET": SECRET, "RATE_LIMIT": "off", "CORS_ORIGIN": "https://learn.example.org"}
+    settings |= {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mailbox.port), "APP_URL": "https://learn.example.org"}
+    with started("serve", DATABASE_URL=vocabulary_url, **settings) as running:
         yield running.wait_until_ready()
 
 

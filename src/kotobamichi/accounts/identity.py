@@ -10,7 +10,7 @@ import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from kotobamichi.accounts.tokens import AccessClaims, TokenExpired, TokenInvalid, read_access
+from kotobamichi.accounts.tokens import AccessClaims, Role, TokenExpired, TokenInvalid, read_access
 from kotobamichi.db import Database
 from kotobamichi.errors import Forbidden, Unauthenticated
 from kotobamichi.freshness import Freshness
@@ -29,7 +29,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     id: str
     email: str
-    role: str
+    role: Role
     version: int
 
     @property

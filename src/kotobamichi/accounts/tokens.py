@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import jwt
 
+from kotobamichi.ids import parse_id
+
 ALGORITHM = "HS256"
 Role = Literal["USER", "ADMIN"]
 Type = Literal["access", "refresh"]
@@ -21,6 +23,14 @@ class AccessClaims:
     email: str
     role: str
     version: int
+
+
+@dataclass(frozen=True)
+class RefreshClaims:
+    """What a refresh token says; whether it has been used, the table says."""
+
+    user_id: str
+    token_id: str
 
 
 class TokenExpired(Exception):
@@ -46,6 +56,20 @@ def sign_access(claims: AccessClaims, secret: str, now: datetime, seconds: int) 
         secret,
         ALGORITHM,
     )
+
+
+def sign_refresh(user_id: str, token_id: str, secret: str, issued: int, expires: int) -> str:
+    """The same bytes for the same claims, so that a successor can be told twice and need not be stored. Seconds since 1970."""
+    claims = {"sub": user_id, "jti": token_id, "type": "refresh", "iat": issued, "exp": expires}
+    return jwt.encode(claims, secret, ALGORITHM)
+
+
+def read_refresh(token: str, secret: str) -> RefreshClaims:
+    """Raises TokenExpired, TokenInvalid; an access token is no refresh token."""
+    claims = read_claims(token, secret, "refresh")
+    if parse_id(str(claims.get("jti"))) is None or parse_id(claims["sub"]) is None:
+        raise TokenInvalid
+    return RefreshClaims(claims["sub"], claims["jti"])
 
 
 def read_access(token: str, secret: str) -> AccessClaims:
