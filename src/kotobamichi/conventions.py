@@ -231,7 +231,10 @@ class Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self.added, self._cache_control()]
+            given = message["headers"]
+            message["headers"] = headers = [*given, *self.added]
+            if not any(name == b"cache-control" for name, _value in given):
+                headers.append(self._cache_control())
             if self.tagged and message["status"] == 200:
                 self.start = message
                 return
