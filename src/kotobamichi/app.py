@@ -38,7 +38,11 @@ from kotobamichi.http import (
     answer_http_exception,
     answer_unexpected,
 )
+from kotobamichi.quizzes import routes as quizzes
+from kotobamichi.quizzes.known import QuizShelf, new_shelf
+from kotobamichi.reviews import routes as reviews
 from kotobamichi.settings import Settings, read_settings
+from kotobamichi.users import routes as users
 from kotobamichi.words import routes as words
 from kotobamichi.words.imports import load_vocabulary
 from kotobamichi.words.vocabulary import ATTRIBUTION
@@ -66,6 +70,7 @@ def create_app(settings: Settings) -> ASGIApp:
     gate = SchemaGate(database, folder)
     freshness = Freshness(database)
     answers = Answers(freshness)
+    quiz_shelf = new_shelf(freshness)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
 
@@ -96,13 +101,30 @@ def create_app(settings: Settings) -> ASGIApp:
     async def provide_settings() -> Settings:
         return settings
 
+    async def provide_quiz_shelf() -> QuizShelf:
+        return quiz_shelf
+
     app = Litestar(
-        route_handlers=[Router(path=PREFIX, route_handlers=[greet, health.router, words.router, _docs_assets()])],
+        route_handlers=[
+            Router(
+                path=PREFIX,
+                route_handlers=[
+                    greet,
+                    health.router,
+                    words.router,
+                    quizzes.router,
+                    users.router,
+                    reviews.router,
+                    _docs_assets(),
+                ],
+            )
+        ],
         dependencies={
             "database": provide_database,
             "gate": provide_gate,
             "answers": provide_answers,
             "settings": provide_settings,
+            "quiz_shelf": provide_quiz_shelf,
         },
         state=State({"identities": Identities(database, freshness, secret)}),
         request_max_body_size=MOST_BODY_BYTES,
