@@ -23,8 +23,8 @@ def _array(numbers: tuple[int, ...]) -> str:
 
 # One learner's attempts come one after the other, so that each sees what the one before made of the words.
 LOCK_LEARNER = Statement("SELECT pg_advisory_xact_lock($1::bigint)")
-# The rule of scheduling.py stands here as its tables, whose places count from 1. Words come in the order of their ids, and of the rows
-# that learners share each statement takes one per table, always in the same order of tables: nobody waits in a circle.
+# The rule of scheduling.py stands here as its tables, whose places count from 1. Words come in the order of their ids, and of the
+# rows that learners share each statement takes one per table, always in the same order of tables: nobody waits in a circle.
 STORE_ATTEMPT = Statement(
     f"""
     WITH answered AS MATERIALIZED (
@@ -51,20 +51,21 @@ STORE_ATTEMPT = Statement(
         UPDATE progress p SET mastery_level = r.level_after, last_reviewed_at = $10, updated_at = $10,
             next_review_at = CASE WHEN r.is_early THEN p.next_review_at ELSE r.due END
         FROM reviewed r WHERE p.id = r.id
-    ), learner AS (
-        INSERT INTO learner_totals AS t
-            (user_id, attempts, score_sum, highest_score, lowest_score, quizzes_taken, words_learned)
-        SELECT $2, 1, $4::smallint, $4::smallint, $4::smallint,
-            (NOT EXISTS (SELECT FROM attempts a WHERE a.quiz_id = $3::uuid AND a.user_id = $2))::integer,
+    ), outcome AS MATERIALIZED (
+        SELECT (NOT EXISTS (SELECT FROM attempts a WHERE a.quiz_id = $3::uuid AND a.user_id = $2))::integer AS quizzes,
             count(*) FILTER (WHERE level < {LEARNED_LEVEL} AND level_after >= {LEARNED_LEVEL})
-                - count(*) FILTER (WHERE level >= {LEARNED_LEVEL} AND level_after < {LEARNED_LEVEL})
+                - count(*) FILTER (WHERE level >= {LEARNED_LEVEL} AND level_after < {LEARNED_LEVEL}) AS words
         FROM reviewed
-        ON CONFLICT (user_id) DO UPDATE SET attempts = t.attempts + 1,
-            score_sum = t.score_sum + excluded.score_sum,
-            highest_score = greatest(t.highest_score, excluded.highest_score),
-            lowest_score = least(t.lowest_score, excluded.lowest_score),
-            quizzes_taken = t.quizzes_taken + excluded.quizzes_taken,
-            words_learned = t.words_learned + excluded.words_learned
+    ), learner AS (
+        UPDATE learner_totals t SET attempts = t.attempts + 1, score_sum = t.score_sum + $4::smallint,
+            highest_score = greatest(t.highest_score, $4::smallint), lowest_score = least(t.lowest_score, $4::smallint),
+            quizzes_taken = t.quizzes_taken + o.quizzes, words_learned = t.words_learned + o.words
+        FROM outcome o WHERE t.user_id = $2 RETURNING t.user_id
+    ), new_learner AS (
+        INSERT INTO learner_totals
+            (user_id, attempts, score_sum, highest_score, lowest_score, quizzes_taken, words_learned)
+        SELECT $2, 1, $4::smallint, $4::smallint, $4::smallint, o.quizzes, o.words
+        FROM outcome o WHERE NOT EXISTS (SELECT FROM learner)
     ), taken AS (
         INSERT INTO quiz_attempt_totals AS t (quiz_id, shard, total) VALUES ($3, pg_backend_pid() % 16, 1)
         ON CONFLICT (quiz_id, shard) DO UPDATE SET total = t.total + 1

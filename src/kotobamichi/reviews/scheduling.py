@@ -2,8 +2,8 @@
 
 Leitner, S. (1972), *So lernt man lernen*: a card that was known moves up one box, one that was not goes back to the first, and
 each box is gone through half as often as the one before. Here a box is a mastery level from 0 to 10, and a level's interval is
-twice that of the level before, from one day on. A right answer that comes before the word is due neither lifts its level nor delays its
-review: what counts is what is remembered after the interval, and to answer one quiz ten times in a row is no mastery.
+twice that of the level before, from one day on. A right answer that comes before the word is due neither lifts its level nor delays
+its review: what counts is what is remembered after the interval, and to answer one quiz ten times in a row is no mastery.
 """
 
 from __future__ import annotations
