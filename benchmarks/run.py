@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.http import words
+from benchmarks.http import quizzes, words
 from benchmarks.migrate import deploy
 from benchmarks.process import LEFT_OUT, BenchmarkFailed
 from benchmarks.start import first_start
@@ -38,6 +38,11 @@ BENCHMARKS = {
         "GET /v1/words against NestJS + Drizzle + node-postgres",
         lambda quick: words.measure(rounds=1, seconds=3) if quick else words.measure(rounds=5, seconds=10),
         words.show,
+    ),
+    "quizzes": Benchmark(
+        "Quizzes, statistics and submissions",
+        lambda quick: quizzes.measure(rounds=1, seconds=3) if quick else quizzes.measure(rounds=5, seconds=10),
+        quizzes.show,
     ),
     "migrate": Benchmark(
         "michi deploy against psql, Alembic, Django, dbmate",

@@ -52,9 +52,13 @@ from kotobamichi.mail.worker import Worker, end_softly, work_when_ready
 from kotobamichi.metrics import Numbers, Reader
 from kotobamichi.monitor import Monitor, show_metrics
 from kotobamichi.origins import Origins
+from kotobamichi.quizzes import routes as quizzes
+from kotobamichi.quizzes.known import new_shelf
+from kotobamichi.reviews import routes as reviews
 from kotobamichi.routing import Routes
 from kotobamichi.settings import Settings, read_settings
 from kotobamichi.shared import Shared, attach
+from kotobamichi.users import routes as users
 from kotobamichi.words import routes as words
 from kotobamichi.words.imports import load_vocabulary
 from kotobamichi.words.vocabulary import ATTRIBUTION
@@ -82,6 +86,7 @@ def create_app(settings: Settings) -> ASGIApp:
     store = _limit_store(settings, shared)
     freshness = Freshness(database)
     answers = Answers(freshness)
+    quiz_shelf = new_shelf(freshness)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
     sessions = Sessions(secret, settings.tokens.access_seconds, settings.tokens.refresh_seconds)
@@ -116,7 +121,16 @@ def create_app(settings: Settings) -> ASGIApp:
         route_handlers=[
             Router(
                 path=PREFIX,
-                route_handlers=[greet, health.router, accounts_routes.router, words.router, _docs_assets()],
+                route_handlers=[
+                    greet,
+                    health.router,
+                    accounts_routes.router,
+                    words.router,
+                    quizzes.router,
+                    users.router,
+                    reviews.router,
+                    _docs_assets(),
+                ],
             ),
             *([show_metrics] if settings.metrics.token else []),
         ],
@@ -127,6 +141,7 @@ def create_app(settings: Settings) -> ASGIApp:
             "settings": _given(settings),
             "accounts": _given(accounts),
             "jar": _given(Cookies(settings.tokens)),
+            "quiz_shelf": _given(quiz_shelf),
             "monitor": Provide(lambda: monitor, sync_to_thread=False),  # made below
         },
         state=State({"identities": Identities(database, freshness, secret)}),

@@ -1,4 +1,4 @@
-"""The numbers of the whole server: each worker writes its own into shared memory, whoever is asked adds them up (decision 0017)."""
+"""The numbers of the whole server: each worker writes its own into shared memory, whoever is asked adds them up (decision 0021)."""
 
 from __future__ import annotations
 

@@ -44,10 +44,13 @@ def text(name: str, description: str, one_of: Sequence[str] | None = None) -> Pa
 def describe(
     *parameters: Parameter,
     body: type[msgspec.Struct] | None = None,
+    answer: Any = None,
     errors: Sequence[int] = (),
     signed_in: bool = False,
 ) -> type[Operation]:
     """An OpenAPI operation with these query parameters, this JSON body and these errors; `signed_in` needs a token.
+
+    `answer` is the type of the answer's body where the handler gives its bytes.
 
     Parameters and bodies are read by our own code, for the wording of its refusals, so the framework does not know them.
     """
@@ -60,6 +63,10 @@ def describe(
             if body is not None:
                 content = {"application/json": OpenAPIMediaType(schema=schema_of(body))}
                 self.request_body = RequestBody(content=content, required=True)
+            if answer is not None:
+                for code, success in (self.responses or {}).items():
+                    if code.startswith("2") and isinstance(success, OpenAPIResponse):
+                        success.content = {"application/json": OpenAPIMediaType(schema=schema_of(answer))}
             if signed_in:
                 self.security = TOKEN
             self.responses = {
@@ -89,8 +96,8 @@ def _error(status: int) -> OpenAPIResponse:
     return OpenAPIResponse(description=ERRORS[status], content={"application/json": OpenAPIMediaType(schema=schema)})
 
 
-def schema_of(struct: type[msgspec.Struct]) -> Schema:
-    """A struct's JSON schema, with everything that it refers to inside it."""
+def schema_of(struct: Any) -> Schema:
+    """The JSON schema of a struct or a list of structs, with everything that it refers to inside it."""
     (schema,), components = msgspec.json.schema_components([struct], ref_template="{name}")
     return _schema(schema, components)
 
