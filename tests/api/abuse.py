@@ -10,6 +10,7 @@ document, so a new route is abused as soon as it is served.
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import itertools
 import json
 import random
@@ -242,9 +243,15 @@ def abuse(app: App, seed: int, *, examples: int, injections: int, phases: str = 
     people = clients(app)
     try:
         described = operations(people["nobody"].get(DOCUMENT).json())
-        for name, client in people.items():
-            outcome.add(schemathesis(app, name, client, examples, chance.randrange(2**31), phases))
-            outcome.add(inject(client, described, chance, injections))
+        with concurrent.futures.ThreadPoolExecutor(len(people)) as threads:
+            runs = [
+                threads.submit(schemathesis, app, name, client, examples, chance.randrange(2**31), phases)
+                for name, client in people.items()
+            ]
+            for client in people.values():
+                outcome.add(inject(client, described, chance, injections))
+            for run in runs:
+                outcome.add(run.result())
     finally:
         for client in people.values():
             client.close()
@@ -288,7 +295,7 @@ def main() -> int:
                 if outcome.cases >= options.cases or outcome.failures:
                     break
                 seed = options.seed + part
-                outcome.add(abuse(app, seed, examples=20, injections=400, phases="examples,coverage,fuzzing,stateful"))
+                outcome.add(abuse(app, seed, examples=15, injections=300, phases="examples,coverage,fuzzing,stateful"))
     for failure in outcome.failures:
         print(failure)
     print(f"{outcome.cases} cases, {len(outcome.failures)} failures, seed {options.seed}")

@@ -23,6 +23,7 @@ from kotobamichi.users.schemas import (
 AnyRequest = Request[Any, Any, Any]
 
 ShowOwn = describe(signed_in=True)
+ShowStats = describe(answer=Stats, signed_in=True)
 ShowAttempt = describe(errors=(404,), signed_in=True)
 ListAttempts = describe(
     integer("page", "The page, from 1.", default=1),
@@ -37,7 +38,7 @@ async def show_me(request: AnyRequest, database: Database) -> Me:
     return await service.get_me(database, asker(request))
 
 
-@get("/stats", operation_class=ShowOwn, summary="Show one's own numbers and latest attempts")
+@get("/stats", operation_class=ShowStats, summary="Show one's own numbers and latest attempts")
 async def show_stats(request: AnyRequest, database: Database) -> Stats:
     return await service.get_stats(database, asker(request))
 
