@@ -45,11 +45,10 @@ def integer(name: str, description: str, default: int) -> Parameter:
 
 def text(name: str, description: str, one_of: Sequence[str] | None = None) -> Parameter:
     # An empty one is as good as none.
-    schema = Schema(
-        type=OpenAPIType.STRING,
-        enum=[*one_of, ""] if one_of else None,
-        format=OpenAPIFormat.UUID if name == CURSOR else None,
-    )
+    schema = Schema(type=OpenAPIType.STRING, enum=[*one_of, ""] if one_of else None)
+    if name == CURSOR:
+        empty = Schema(type=OpenAPIType.STRING, enum=[""])
+        schema = Schema(any_of=[Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID), empty])
     return Parameter(name, "query", description=description, schema=schema, required=False)
 
 
@@ -63,7 +62,8 @@ def describe(
 ) -> type[Operation]:
     """An OpenAPI operation with these query parameters, this JSON body and these errors; `signed_in` needs a token.
 
-    `role` needs a token of an account with that role; the document says so as `x-role`. `answer` is the type of the answer's body where the handler gives its bytes.
+    `role` needs one of an account with that role, and the document says so as `x-role`.
+    `answer` is the type of the answer's body where the handler gives its bytes.
 
     Parameters and bodies are read by our own code, for the wording of its refusals, so the framework does not know them.
     """

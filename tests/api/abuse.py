@@ -2,9 +2,9 @@
 
     python -m tests.api.abuse --cases 2000 --seed 7
 
-Schemathesis makes requests of the document, right ones and wrong ones, for nobody, a learner and an administrator. Then each text that
-the document names, each path parameter and some headers get what injects into SQL, HTML, headers and logs. All of it reads the served
-document, so a new route is abused as soon as it is served.
+Schemathesis makes requests of the document, right ones and wrong ones, for nobody, a learner and an administrator. Each text that the
+document names, each parameter and some headers also get what injects into SQL, HTML, headers and logs. All of it reads the document
+that is served, so a new route is abused as soon as it is there.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ GENERATED = re.compile(r"(\d+) generated")
 
 # Each would do something if it were taken for more than text. `KOTO` marks what must not come back as it was.
 INJECTIONS = (
-    "' OR '1'='1", "'; DROP TABLE words; --", "1; SELECT pg_sleep(20)--", "\" OR \"\"=\"", "\\'; DELETE FROM users; --", "%' --", "%", "_",
-    "$$; DROP TABLE users; $$", "{0}", "%(limit)s", "%s%n%x", "${jndi:ldap://127.0.0.1/x}", "{{7*7}}", "<script>KOTO</script>",
-    "x\r\nX-Injected: KOTO", "x\nSet-Cookie: KOTO=1", "2026-01-01T00:00:00.000Z ERROR   kotobamichi.http: request.failed KOTO",
-    "\u2028KOTO", "\x1b[31mKOTO\x1b[0m", "\u202eKOTO", "\x00", "\ud800", "../../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "=cmd|'/c calc'!A1",
-    "a" * 20_000, "あ" * 5_000, "\U0001f600", "null", "true", "-1", "1e400", "0x1F", "99999999999999999999", "NaN", "",
+    "' OR '1'='1", "'; DROP TABLE words; --", "1; SELECT pg_sleep(20)--", '" OR ""="', "\\'; DELETE FROM users; --", "%' --",
+    "%", "_", "$$; DROP TABLE users; $$", "{0}", "%(limit)s", "%s%n%x", "${jndi:ldap://127.0.0.1/x}", "{{7*7}}",
+    "<script>KOTO</script>", "x\r\nX-Injected: KOTO", "x\nSet-Cookie: KOTO=1",
+    "2026-01-01T00:00:00.000Z ERROR   kotobamichi.http: request.failed KOTO", "\u2028KOTO", "\x1b[31mKOTO\x1b[0m", "\u202eKOTO",
+    "\x00", "\ud800", "../../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "=cmd|'/c calc'!A1", "a" * 20_000, "あ" * 5_000,
+    "\U0001f600", "null", "true", "-1", "1e400", "0x1F", "99999999999999999999", "NaN", "",
 )  # fmt: skip
 # What no SQL error may look like to a client.
 LEAKS = re.compile(
@@ -117,23 +118,17 @@ def operations(document: dict[str, Any]) -> list[Operation]:
 
 def example(schema: dict[str, Any]) -> Any:
     """Something that the schema allows, as far as it can say."""
-    if "enum" in schema:
-        return schema["enum"][0]
     if "anyOf" in schema:
         return example(schema["anyOf"][0])
-    match schema.get("type"):
-        case "object":
-            return {name: example(part) for name, part in schema.get("properties", {}).items()}
-        case "array":
-            return [example(schema["items"])]
-        case "boolean":
-            return True
-        case "integer" | "number":
-            return 1
-        case "string" if schema.get("format") == "email":
-            return "somebody@example.org"
-        case _:
-            return "x" * max(1, schema.get("minLength", 1))
+    kind = schema.get("type")
+    if kind == "object":
+        return {name: example(part) for name, part in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [example(schema["items"])]
+    if "enum" in schema:
+        return schema["enum"][0]
+    text = "somebody@example.org" if schema.get("format") == "email" else "x" * max(1, schema.get("minLength", 1))
+    return {"boolean": True, "integer": 1, "number": 1}.get(str(kind), text)
 
 
 def spoiled(value: Any, injection: str) -> Iterator[Any]:
@@ -232,7 +227,8 @@ def stock(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(
             "INSERT INTO words (id, hiragana, english, content_hash)"
-            " SELECT gen_random_uuid(), 'あ' || n, 'word ' || n, encode(sha256(('w' || n)::bytea), 'hex') FROM generate_series(1, 50) n"
+            " SELECT gen_random_uuid(), 'あ' || n, 'word ' || n, encode(sha256(('w' || n)::bytea), 'hex')"
+            " FROM generate_series(1, 50) n"
         )
 
 

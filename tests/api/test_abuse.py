@@ -1,4 +1,4 @@
-"""The short form of the abuse suite, and the net below every route: who is nobody gets 401, who is a learner no administrator's answer."""
+"""The short form of the abuse suite, and the net below every route: 401 for nobody, 403 for a learner, where the document says so."""
 
 from __future__ import annotations
 
