@@ -2,9 +2,9 @@
 
     python -m tests.api.abuse --cases 2000 --seed 7
 
-Schemathesis makes requests of the document, right ones and wrong ones, for nobody, a learner and an administrator. Each text that the
-document names, each parameter and some headers also get what injects into SQL, HTML, headers and logs. All of it reads the document
-that is served, so a new route is abused as soon as it is there.
+Schemathesis makes requests of the document, right ones and wrong ones, for nobody, a learner and an administrator. Each text that
+the document names, each parameter and some headers also get what injects into SQL, HTML, headers and logs. All of it reads the
+document that is served, so a new route is abused as soon as it is there.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python -m tests.api.losses --runs 50 --seed 7
 
 Several learners take a quiz, each one attempt after the other, while the server and its workers get SIGKILL at a random moment.
-Then the database must hold every attempt that was acknowledged, once, with the id and score that were told; no attempt twice; none that
-nobody sent; and progress and totals must be what replaying the stored attempts, by the pure rules, comes to.
+Then the database must hold every attempt that was acknowledged, once, with the id and score that were told; no attempt twice; none
+that nobody sent; and progress and totals must be what replaying the stored attempts, by the pure rules, comes to.
 """
 
 from __future__ import annotations
@@ -254,7 +254,6 @@ def main() -> int:
         told, faults = run(url, options.runs, options.seed)
     for fault in faults:
         print(fault)
-    unknown = len(told.sent) - len(told.acknowledged)
     sent, acknowledged = len(told.sent), len(told.acknowledged)
     print(f"{options.runs} kills, {sent} attempts sent, {acknowledged} acknowledged, {sent - acknowledged} unknown")
     print(f"{len(faults)} lost, half or twice")

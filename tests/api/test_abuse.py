@@ -1,4 +1,4 @@
-"""The short form of the abuse suite, and the net below every route: 401 for nobody, 403 for a learner, where the document says so."""
+"""The short form of the abuse suite, and the net below every route: 401 for nobody, 403 for a learner, where the document says."""
 
 from __future__ import annotations
 
