@@ -330,7 +330,8 @@ def test_a_forgotten_password_is_set_by_a_link_once_and_every_session_ends(app: 
 def test_two_links_of_one_account_used_at_once_are_no_error(
     app: App, mailbox: Mailbox, database: psycopg.Connection[Any]
 ) -> None:
-    _, address = person(app)
+    """Both are held up until each has come to the account's row, which the test has locked."""
+    user_id, address = person(app, verified=False)
     with app.client() as client:
         for count in (1, 2):
             assert client.post("/v1/auth/forgot-password", json={"email": address}).status_code == 201
@@ -343,9 +344,18 @@ def test_two_links_of_one_account_used_at_once_are_no_error(
     async def at_once() -> list[int]:
         async with httpx.AsyncClient(base_url=app.url, timeout=60.0) as many:
             bodies = [{"token": mail.token, "newPassword": "a new secret"} for mail in mailbox.to(address)]
-            answers = await asyncio.gather(*(many.post("/v1/auth/reset-password", json=body) for body in bodies))
-            return sorted(answer.status_code for answer in answers)
+            with psycopg.connect(app.settings["DATABASE_URL"]) as lock:
+                lock.execute("SELECT FROM users WHERE id = %s FOR UPDATE", (user_id,))
+                asked = [asyncio.create_task(many.post("/v1/auth/reset-password", json=body)) for body in bodies]
+                while database.execute(waiting, (lock.info.backend_pid,)).fetchone() != (2,):  # noqa: ASYNC110 -- of PostgreSQL
+                    await asyncio.sleep(0.02)
+            return sorted([(await task).status_code for task in asked])
 
+    # The second waits for the first, or for what the first waits for.
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        " AND query LIKE '%%users%%' AND pid <> %s"
+    )
     assert asyncio.run(at_once()) == [201, 401], "the first one used ends the other"
 
 

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,8 +26,6 @@ from kotobamichi.mail.sender import SEND_SECONDS, LogSender, Sender, SmtpSender
 from kotobamichi.mail.worker import Pace, Worker
 from kotobamichi.settings import MailSettings, read_settings
 from michi.settings import parse_url
-from tests.conftest import url_of_database
-from tests.support.app import deploy_app_schema
 from tests.support.mailbox import Mailbox, listening
 from tests.support.servers import free_port
 
@@ -35,25 +33,6 @@ from tests.support.servers import free_port
 HURRY = Pace(poll_seconds=0.02, first_wait_seconds=0.05, longest_wait_seconds=0.2, most_attempts=4)
 DEADLINE_SECONDS = 30.0
 Rows = list[tuple[Any, ...]]
-
-
-@pytest.fixture(scope="module")
-def mail_url(server_url: str) -> Iterator[str]:
-    """One database for all of these tests: building it takes longer than most of them."""
-    name = f"mail_{new_id().hex[-12:]}"
-    url = url_of_database(server_url, name)
-    deploy_app_schema(url)
-    yield url
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(psycopg.sql.SQL("DROP DATABASE {} WITH (FORCE)").format(psycopg.sql.Identifier(name)))
-
-
-@pytest.fixture
-def schema_url(mail_url: str) -> str:
-    """The database, with nothing in it that these tests are about."""
-    with psycopg.connect(mail_url) as connection:
-        connection.execute("TRUNCATE outbox, mail_requests, users RESTART IDENTITY CASCADE")
-    return mail_url
 
 
 class Post:
@@ -122,7 +101,7 @@ def told(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("kotobamichi"))
 
 
-def test_a_mail_is_delivered_once_by_many_workers(schema_url: str) -> None:
+def test_a_mail_is_delivered_once_by_many_workers(people_url: str) -> None:
     recipients = [f"person-{number}@example.org" for number in range(40)]
 
     async def work(post: Post) -> None:
@@ -131,12 +110,12 @@ def test_a_mail_is_delivered_once_by_many_workers(schema_url: str) -> None:
         assert await post.rows() == [(recipient, 1, True, False) for recipient in recipients]
         assert {row[0] for row in await post.rows("body_text || body_html")} == {None}
 
-    mailbox = use(schema_url, work)
+    mailbox = use(people_url, work)
     assert sorted(mail.recipient for mail in mailbox.received) == sorted(recipients)
     assert len({mail.message["Message-ID"] for mail in mailbox.received}) == len(recipients)
 
 
-def test_what_is_rolled_back_is_not_mailed(schema_url: str) -> None:
+def test_what_is_rolled_back_is_not_mailed(people_url: str) -> None:
     async def work(post: Post) -> None:
         letter = link_letter("verify_email", "https://learn.example.org", "token", 60)
         async with post.database.transaction() as connection:
@@ -144,10 +123,10 @@ def test_what_is_rolled_back_is_not_mailed(schema_url: str) -> None:
             raise psycopg.Rollback
         assert await post.rows() == []
 
-    use(schema_url, work)
+    use(people_url, work)
 
 
-def test_a_busy_server_is_asked_again_and_the_mail_is_the_same(schema_url: str) -> None:
+def test_a_busy_server_is_asked_again_and_the_mail_is_the_same(people_url: str) -> None:
     mailbox = Mailbox()
     answers = iter(["451 busy", "421 closing", None, "452 full", None, None])
     stages: list[str] = []
@@ -164,13 +143,13 @@ def test_a_busy_server_is_asked_again_and_the_mail_is_the_same(schema_url: str) 
         assert await post.rows() == [("mika@example.org", 4, True, False)]
         assert await post.rows("last_error") == [(None,)]
 
-    use(schema_url, work, mailbox)
+    use(people_url, work, mailbox)
     assert stages == ["RCPT", "RCPT", "RCPT", "DATA", "RCPT", "DATA"]
     assert len(mailbox.received) == 1
 
 
 @pytest.mark.parametrize("stage", ["RCPT", "DATA"])
-def test_a_refusal_for_ever_is_given_up_visibly(schema_url: str, caplog: pytest.LogCaptureFixture, stage: str) -> None:
+def test_a_refusal_for_ever_is_given_up_visibly(people_url: str, caplog: pytest.LogCaptureFixture, stage: str) -> None:
     mailbox = Mailbox()
     mailbox.refuse = lambda recipient, asked: (
         f"550 <{recipient}> is unknown" if asked == stage and recipient.startswith("gone") else None
@@ -185,24 +164,24 @@ def test_a_refusal_for_ever_is_given_up_visibly(schema_url: str, caplog: pytest.
         assert (counts.waiting, counts.retrying, counts.given_up) == (0, 0, 1)
 
     with caplog.at_level(logging.INFO):
-        use(schema_url, work, mailbox)
+        use(people_url, work, mailbox)
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == 1
     assert "given up after attempt 1: the server answered 550" in errors[0]
     assert "example.org" not in told(caplog), "no address in the log"
 
 
-def test_a_server_that_stays_away_is_given_up_after_the_last_attempt(schema_url: str) -> None:
+def test_a_server_that_stays_away_is_given_up_after_the_last_attempt(people_url: str) -> None:
     async def work(post: Post) -> None:
         post.settings = settings_for(free_port())
         await post.write("mika@example.org")
         await post.run_until(post.nothing_waits, post.worker())
         assert await post.rows() == [("mika@example.org", HURRY.most_attempts, False, True)]
 
-    use(schema_url, work)
+    use(people_url, work)
 
 
-def test_a_server_that_comes_back_gets_the_mail(schema_url: str) -> None:
+def test_a_server_that_comes_back_gets_the_mail(people_url: str) -> None:
     port = free_port()
     patient = replace(HURRY, most_attempts=1000)
 
@@ -220,27 +199,27 @@ def test_a_server_that_comes_back_gets_the_mail(schema_url: str) -> None:
             await post.run_until(post.nothing_waits, post.worker(pace=patient))
         assert [mail.recipient for mail in mailbox.received] == ["mika@example.org"]
 
-    use(schema_url, work)
+    use(people_url, work)
 
 
-def test_an_address_that_no_header_can_hold_is_given_up_without_asking(schema_url: str) -> None:
+def test_an_address_that_no_header_can_hold_is_given_up_without_asking(people_url: str) -> None:
     async def work(post: Post) -> None:
         await post.write("a@example.org\r\nBcc: b@example.org", "a@")
         await post.run_until(post.nothing_waits, post.worker())
         assert [row[1:] for row in await post.rows()] == [(1, False, True)] * 2
 
-    assert use(schema_url, work).tried == 0
+    assert use(people_url, work).tried == 0
 
 
-def test_an_address_with_letters_of_any_script_is_reached(schema_url: str) -> None:
+def test_an_address_with_letters_of_any_script_is_reached(people_url: str) -> None:
     async def work(post: Post) -> None:
         await post.write("みか@example.org")
         await post.run_until(post.nothing_waits, post.worker())
 
-    assert [mail.recipient for mail in use(schema_url, work).received] == ["みか@example.org"]
+    assert [mail.recipient for mail in use(people_url, work).received] == ["みか@example.org"]
 
 
-def test_a_claimed_mail_is_nobody_elses_until_its_lease_ends(schema_url: str) -> None:
+def test_a_claimed_mail_is_nobody_elses_until_its_lease_ends(people_url: str) -> None:
     """What a worker that died had in hand is sent by another, and the dead one's late word changes nothing."""
 
     async def work(post: Post) -> None:
@@ -256,11 +235,11 @@ def test_a_claimed_mail_is_nobody_elses_until_its_lease_ends(schema_url: str) ->
         await mark_sent(post.database, theirs, now)
         assert await post.rows("sent_at IS NOT NULL, body_text") == [(True, None)]
 
-    use(schema_url, work)
+    use(people_url, work)
     assert LEASE.total_seconds() > 2 * SEND_SECONDS
 
 
-def test_no_lock_is_held_while_a_mail_is_on_its_way(schema_url: str) -> None:
+def test_no_lock_is_held_while_a_mail_is_on_its_way(people_url: str) -> None:
     """The server takes its time; meanwhile anybody may change the row, and a stopping worker still finishes the mail."""
     mailbox = Mailbox()
     held, free = asyncio.Event(), threading.Event()
@@ -288,7 +267,7 @@ def test_no_lock_is_held_while_a_mail_is_on_its_way(schema_url: str) -> None:
         await task
         assert await post.rows() == [("mika@example.org", 1, True, False)]
 
-    use(schema_url, work, mailbox)
+    use(people_url, work, mailbox)
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +285,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContex
 
 @pytest.mark.parametrize(("password", "sent"), [("right", True), ("wrong", False)])
 def test_a_login_travels_over_starttls_and_a_wrong_one_is_tried_again_later(
-    schema_url: str, certificate: tuple[ssl.SSLContext, ssl.SSLContext], password: str, sent: bool
+    people_url: str, certificate: tuple[ssl.SSLContext, ssl.SSLContext], password: str, sent: bool
 ) -> None:
     server, client = certificate
 
@@ -322,44 +301,44 @@ def test_a_login_travels_over_starttls_and_a_wrong_one_is_tried_again_later(
         if not sent:
             assert await post.rows("last_error") == [("SMTPAuthenticationError 535",)]
 
-    assert len(use(schema_url, work, tls=server, password="right").received) == sent
+    assert len(use(people_url, work, tls=server, password="right").received) == sent
 
 
-def test_a_password_is_not_told_to_a_server_without_tls(schema_url: str) -> None:
+def test_a_password_is_not_told_to_a_server_without_tls(people_url: str) -> None:
     async def work(post: Post) -> None:
         post.settings = settings_for(post.mailbox.port, user="someone", password="right")
         await post.write("mika@example.org")
         await post.run_until(post.nothing_waits, post.worker())
         assert await post.rows("given_up_at IS NOT NULL, last_error") == [(True, "SMTPException")]
 
-    assert use(schema_url, work).received == []
+    assert use(people_url, work).received == []
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_trusted(
-    schema_url: str, certificate: tuple[ssl.SSLContext, ssl.SSLContext]
+    people_url: str, certificate: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     async def work(post: Post) -> None:
         await post.write("mika@example.org")
         await post.run_until(post.nothing_waits, post.worker())
         assert await post.rows("given_up_at IS NOT NULL") == [(True,)]
 
-    assert use(schema_url, work, tls=certificate[0]).received == []
+    assert use(people_url, work, tls=certificate[0]).received == []
 
 
-def test_without_smtp_the_link_is_logged_and_no_address(schema_url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_smtp_the_link_is_logged_and_no_address(people_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async def work(post: Post) -> None:
         await post.write("mika@example.org")
         await post.run_until(post.nothing_waits, post.worker(LogSender()))
         assert await post.rows() == [("mika@example.org", 1, True, False)]
 
     with caplog.at_level(logging.INFO):
-        use(schema_url, work)
+        use(people_url, work)
     assert "https://learn.example.org/verify-email?token=token" in caplog.text
     assert "mika" not in told(caplog)
 
 
 def test_a_database_that_goes_away_does_not_end_the_worker(
-    schema_url: str, server_url: str, caplog: pytest.LogCaptureFixture
+    people_url: str, server_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work(post: Post) -> None:
         worker = post.worker()
@@ -375,10 +354,10 @@ def test_a_database_that_goes_away_does_not_end_the_worker(
         worker.stop()
         await task
 
-    assert len(use(schema_url, work).received) == 1
+    assert len(use(people_url, work).received) == 1
 
 
-def test_old_rows_are_cleared_away_in_bites_and_young_ones_stay(schema_url: str) -> None:
+def test_old_rows_are_cleared_away_in_bites_and_young_ones_stay(people_url: str) -> None:
     async def work(post: Post) -> None:
         now = datetime.now(UTC)
         user = new_id()
@@ -414,10 +393,10 @@ def test_old_rows_are_cleared_away_in_bites_and_young_ones_stay(schema_url: str)
         ]
         assert left == [(15 - 4,), (2 * 700,), (1,), (3,)]
 
-    use(schema_url, work)
+    use(people_url, work)
 
 
-def test_counts_say_how_long_the_oldest_mail_waits(schema_url: str) -> None:
+def test_counts_say_how_long_the_oldest_mail_waits(people_url: str) -> None:
     async def work(post: Post) -> None:
         assert (await outbox_counts(post.database)).oldest_seconds == 0
         await post.write("a@example.org", "b@example.org")
@@ -429,10 +408,10 @@ def test_counts_say_how_long_the_oldest_mail_waits(schema_url: str) -> None:
         assert counts.waiting == 2
         assert 89 < counts.oldest_seconds < 90 + DEADLINE_SECONDS
 
-    use(schema_url, work)
+    use(people_url, work)
 
 
-def test_a_mail_is_sent_at_once_when_the_worker_is_told(schema_url: str) -> None:
+def test_a_mail_is_sent_at_once_when_the_worker_is_told(people_url: str) -> None:
     async def work(post: Post) -> None:
         slow = Worker(post.database, post.outbox, SmtpSender(post.settings), replace(HURRY, poll_seconds=3600.0))
         task = asyncio.create_task(slow.run())
@@ -446,4 +425,4 @@ def test_a_mail_is_sent_at_once_when_the_worker_is_told(schema_url: str) -> None
         slow.stop()
         await task
 
-    assert len(use(schema_url, work).received) == 2
+    assert len(use(people_url, work).received) == 2

@@ -67,6 +67,6 @@ class Success(msgspec.Struct):
     success: Literal[True] = True
 
 
-class Validation(msgspec.Struct):
-    user: User
+class Validation(msgspec.Struct, kw_only=True):
     valid: Literal[True] = True
+    user: User

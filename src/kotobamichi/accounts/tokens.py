@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -17,12 +17,16 @@ Type = Literal["access", "refresh"]
 
 @dataclass(frozen=True)
 class AccessClaims:
-    """What an access token says. `version` must be the account's token_version: it grows when all tokens are to end."""
+    """What an access token says. `version` must be the account's token_version: it grows when all tokens are to end.
+
+    `expires` is in seconds since 1970, and known of a token that was read.
+    """
 
     user_id: str
     email: str
     role: str
     version: int
+    expires: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def read_access(token: str, secret: str) -> AccessClaims:
         email=str(claims.get("email", "")),
         role=str(claims.get("role", "")),
         version=version if isinstance(version, int) else -1,
+        expires=int(claims["exp"]),
     )
 
 

@@ -86,4 +86,5 @@ def make_sender(settings: MailSettings) -> Sender | None:
     """None where the operator runs without mail."""
     if settings.mode == "off":
         return None
-    return SmtpSender(settings) if settings.mode == "smtp" else LogSender()
+    # One context for all mails: making it reads every certificate that this machine trusts.
+    return SmtpSender(settings, ssl.create_default_context()) if settings.mode == "smtp" else LogSender()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import email
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
+from email.policy import SMTPUTF8
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as some
 
+from kotobamichi.bodies import EMAIL
+from kotobamichi.errors import StartRefused
 from kotobamichi.mail.messages import AddressUnusable, Letter, compose, duration, link_letter, password_changed_letter
 from kotobamichi.mail.worker import Pace
+from kotobamichi.settings import read_settings
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SENDER = "KotobaMichi <no-reply@example.org>"
@@ -91,3 +99,35 @@ def test_a_mail_is_tried_for_hours_at_growing_intervals() -> None:
     assert waits[:4] == [30, 60, 120, 240]
     assert max(waits) == 3600
     assert 7 * 3600 < sum(waits) < 8 * 3600
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(some.from_regex(EMAIL, fullmatch=True))
+def test_whatever_address_may_register_stays_one_address_in_one_header(address: str) -> None:
+    """A domain that no name server could hold is unusable; nothing else happens."""
+    try:
+        message = compose(LETTER, address, SENDER, "1", NOW)
+    except AddressUnusable:
+        return
+    assert len(message["To"].addresses) == 1
+    shown = message.as_bytes(policy=SMTPUTF8)
+    head = email.message_from_bytes(shown, policy=SMTPUTF8)
+    assert sorted(head.keys()) == sorted(message.keys())
+    assert sum(line.lower().startswith(b"to:") for line in shown.split(b"\r\n\r\n")[0].split(b"\r\n")) == 1
+
+
+@pytest.mark.parametrize("sender", ["nobody", "@example.org", "a@", "A <>", "a@example.org\nBcc: b@example.org"])
+def test_a_sender_that_is_none_stops_the_start(sender: str) -> None:
+    with pytest.raises(StartRefused, match="SMTP_FROM is no address"):
+        read_settings({"DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "SMTP_FROM": sender})
+
+
+def test_settings_say_how_mails_are_sent() -> None:
+    environ = {"DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}
+    assert read_settings(environ).mail.mode == "log"
+    assert read_settings(environ).mail.in_app
+    assert not read_settings(environ | {"MAIL_WORKER": "off"}).mail.in_app
+    assert read_settings(environ | {"MAIL": "off", "SMTP_HOST": "mail"}).mail.mode == "off"
+    sent = read_settings(environ | {"SMTP_HOST": "mail", "SMTP_SECURE": "true"}).mail
+    assert (sent.mode, sent.port, sent.implicit_tls) == ("smtp", 465, True)
+    assert read_settings(environ | {"SMTP_HOST": "mail"}).mail.port == 587
