@@ -10,7 +10,7 @@ import psycopg
 from kotobamichi.accounts.identity import Identity
 from kotobamichi.db import Database, array_of
 from kotobamichi.errors import NotFound, Unauthenticated
-from kotobamichi.ids import new_id
+from kotobamichi.ids import new_ids
 from kotobamichi.pipeline import Statement
 from kotobamichi.quizzes.known import KnownQuiz
 from kotobamichi.quizzes.queries import QUIZ_NOT_FOUND
@@ -90,12 +90,10 @@ async def insert_attempt(
 
     Raises Unauthenticated or NotFound where the learner's account or the quiz is gone.
     """
-    attempt_id = str(new_id())
-    reviews = sorted(zip((question.word_id for question in quiz.questions), correct, strict=True))
+    attempt_id, *progress_ids = new_ids(1 + len(answers))
     values = (
-        attempt_id, learner.id, quiz.id, score, array_of(answers), array_of(correct),
-        array_of(word_id for word_id, _ in reviews), array_of(is_right for _, is_right in reviews),
-        array_of(str(new_id()) for _ in reviews), now.isoformat(),
+        attempt_id, learner.id, quiz.id, score, array_of(answers), array_of(correct), quiz.word_ids,
+        array_of(correct[place] for place in quiz.review_order), array_of(progress_ids), now.isoformat(),
     )  # fmt: skip
     try:
         await database.write((LOCK_LEARNER, (lock_of(learner.id),)), (STORE_ATTEMPT, values))

@@ -22,7 +22,7 @@ KANA = re.compile("[\u3041-\u309f]")
 BETWEEN_GLOSSES = re.compile(r"(?:[,;、\n]|\s/\s)(?![^()\[\]]*[)\]])")
 BETWEEN_SPELLINGS = re.compile(r"[/;,、\s]+")
 BRACKETED = re.compile(r"(\([^()]*\)|\[[^\[\]]*\])")
-NUMBERING = re.compile(r"[(\[](?:\d{1,2}|[a-z])[)\]]")
+NUMBERING = re.compile(r"(?<!\S)[(\[](?:\d{1,2}|[a-z])[)\]]")
 ARTICLE = re.compile(r"(?:a|an|the)\s+(?=\S)")
 VERB = re.compile(r"to\s+(?=\S)")
 EXPLANATION = re.compile(r"(?:e\.g\.|i\.e\.|esp\.|etc\b)")
@@ -43,8 +43,9 @@ class Spelling:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A word prepared for grading: keys of right texts, those among them that may take an article, and its readings' sounds."""
+    """A word prepared for grading: right texts as they are, their keys, those that may take an article, the readings' sounds."""
 
+    texts: frozenset[str]
     keys: frozenset[str]
     nouns: frozenset[str]
     readings: tuple[Sounds, ...]
@@ -69,8 +70,10 @@ def is_right(answer: str, spelling: Spelling) -> bool:
     verb, or what the gloss has in brackets.
     """
     accepted = prepare(spelling)
-    if _is_one(answer, accepted):
+    if answer in accepted.texts or _is_one(answer, accepted):
         return True
+    if answer.isalnum():
+        return False
     parts = [part for part in BETWEEN_GLOSSES.split(_wide(answer)) if part.strip()]
     return len(parts) > 1 and all(_is_one(part, accepted) for part in parts)
 
@@ -109,7 +112,8 @@ def prepare(spelling: Spelling) -> Accepted:
             noun = key_of(gloss[article.end() :] if article else gloss)
             keys.add(noun)
             nouns.add(noun)
-    return Accepted(frozenset(keys - {""}), frozenset(nouns - {""}), tuple(readings))
+    texts = frozenset(filter(None, (spelling.hiragana, spelling.katakana, spelling.kanji, spelling.english)))
+    return Accepted(texts, frozenset(keys - {""}), frozenset(nouns - {""}), tuple(readings))
 
 
 def _spellings_in(text: str | None) -> list[str]:

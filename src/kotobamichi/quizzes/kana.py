@@ -127,7 +127,7 @@ def _long(vowel: str, sign: str) -> tuple[str, ...]:
 def _syllabic_n(following: str) -> tuple[str, ...]:
     """ん: a plain n is enough where no other kana could be meant, so before a vowel it needs its apostrophe (ren'ai)."""
     spellings = ("n'", "nn", "xn")
-    if following and VOWEL_OF.get(following) and SPELLINGS[following][0][0] in VOWELS:
+    if following not in {"", "を"} and VOWEL_OF.get(following) and SPELLINGS[following][0][0] in VOWELS:
         return spellings
     if following and SPELLINGS.get(following, ("",))[0][:1] in {"b", "m", "p"}:
         return (*spellings, "n", "m")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from kotobamichi.accounts.identity import Identity
 from kotobamichi.accounts.tokens import Role
+from kotobamichi.db import array_of
 from kotobamichi.freshness import Freshness, Kind, Shelf
-from kotobamichi.quizzes.grading import Spelling
+from kotobamichi.quizzes.grading import Spelling, right_answers
 from kotobamichi.quizzes.schemas import Question
+from kotobamichi.words.schemas import WordItem
 
 KINDS: tuple[Kind, ...] = ("quizzes", "words", "accounts")
 MOST_BYTES = 64 * 1024 * 1024
@@ -30,7 +33,26 @@ class KnownQuiz:
     creator_email: str
     creator_role: Role
     questions: tuple[Question, ...]
-    spellings: tuple[Spelling, ...] = field(repr=False)
+
+    @cached_property
+    def spellings(self) -> list[Spelling]:
+        """What is graded, in order."""
+        return [spelling_of(question.word) for question in self.questions]
+
+    @cached_property
+    def right_answers(self) -> list[list[str]]:
+        """What is shown as right for each question, in order."""
+        return [right_answers(spelling) for spelling in self.spellings]
+
+    @cached_property
+    def review_order(self) -> list[int]:
+        """The places of the questions in the order of their words' ids, in which the rows of progress are taken."""
+        return sorted(range(len(self.questions)), key=lambda place: self.questions[place].word_id)
+
+    @cached_property
+    def word_ids(self) -> str:
+        """The words as an array parameter, in that order."""
+        return array_of(self.questions[place].word_id for place in self.review_order)
 
     def belongs_to(self, viewer: Identity | None) -> bool:
         """Whether the viewer may do with it what its maker may: the maker and administrators."""
@@ -38,6 +60,10 @@ class KnownQuiz:
 
     def is_visible_to(self, viewer: Identity | None) -> bool:
         return self.is_public or self.belongs_to(viewer)
+
+
+def spelling_of(word: WordItem) -> Spelling:
+    return Spelling(word.hiragana, word.katakana, word.kanji, word.romaji, word.english)
 
 
 QuizShelf = Shelf[KnownQuiz]

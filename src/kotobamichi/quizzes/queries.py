@@ -11,9 +11,8 @@ from msgspec import UNSET
 from kotobamichi.accounts.identity import Identity
 from kotobamichi.db import Database, array_of
 from kotobamichi.errors import BadRequest, Unauthenticated
-from kotobamichi.ids import new_id
+from kotobamichi.ids import new_ids
 from kotobamichi.pipeline import Row, Statement
-from kotobamichi.quizzes.grading import Spelling
 from kotobamichi.quizzes.known import KnownQuiz
 from kotobamichi.quizzes.schemas import Creator, NewQuiz, Question, QuizCount, QuizItem, QuizQuery
 from kotobamichi.words.content import normalise
@@ -55,12 +54,8 @@ async def find_quiz(database: Database, quiz_id: str) -> KnownQuiz | None:
     if not rows:
         return None
     questions = tuple(Question(row[9], row[0], row[10], WordItem(*row[10:])) for row in rows)
-    values: list[Any] = [*rows[0][:9], questions, tuple(spelling_of(question.word) for question in questions)]
+    values: list[Any] = [*rows[0][:9], questions]
     return KnownQuiz(*values)
-
-
-def spelling_of(word: WordItem) -> Spelling:
-    return Spelling(word.hiragana, word.katakana, word.kanji, word.romaji, word.english)
 
 
 async def count_attempts(database: Database, quiz_id: str) -> int:
@@ -121,11 +116,11 @@ async def quiz_exists(database: Database, quiz_id: str) -> bool:
 
 async def insert_quiz(database: Database, maker: Identity, quiz: NewQuiz, word_ids: list[str], now: datetime) -> str:
     """Stores a quiz with these words, each of them once, and gives its id. Raises BadRequest where a word is not there."""
-    quiz_id = str(new_id())
-    ids = array_of(str(new_id()) for _ in word_ids)
+    quiz_id, *question_ids = new_ids(1 + len(word_ids))
     is_public = "t" if quiz.is_public else "f"
-    words = array_of(word_ids)
-    values = (quiz_id, quiz.title, quiz.description, is_public, maker.id, words, ids, now.isoformat())
+    values = (
+        quiz_id, quiz.title, quiz.description, is_public, maker.id, array_of(word_ids), array_of(question_ids), now.isoformat(),
+    )  # fmt: skip
     try:
         rows = await database.write((NEW_QUIZ, values))
     except psycopg.errors.ForeignKeyViolation as error:

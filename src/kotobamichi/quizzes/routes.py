@@ -24,6 +24,7 @@ from kotobamichi.quizzes.schemas import (
     Submission,
     Submitted,
     read_quiz_query,
+    read_submission,
 )
 
 AnyRequest = Request[Any, Any, Any]
@@ -93,7 +94,7 @@ async def delete_quiz(quiz_id: str, request: AnyRequest, database: Database, qui
     description="Grades the answers and stores the attempt with what it says of the learner's progress, all or nothing.",
 )
 async def submit_quiz(quiz_id: str, request: AnyRequest, database: Database, quiz_shelf: QuizShelf) -> Submitted:
-    submission = await read_body(request, Submission)
+    submission = read_submission(await request.body())
     return await service.submit_quiz(database, quiz_shelf, quiz_id, asker(request), submission, datetime.now(UTC))
 
 

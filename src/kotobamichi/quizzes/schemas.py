@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
 from litestar.datastructures import MultiDict
 
 from kotobamichi.accounts.tokens import Role
-from kotobamichi.bodies import VERBATIM, Text
+from kotobamichi.bodies import VERBATIM, Text, parse_body
 from kotobamichi.errors import BadRequest
 from kotobamichi.parameters import read_cursor, read_positive, read_text
 from kotobamichi.words.schemas import WordItem
@@ -18,6 +19,9 @@ MOST_WORDS = 1000
 LONGEST_TITLE = 300
 LONGEST_DESCRIPTION = 5000
 LONGEST_ANSWER = 1000
+ID_LENGTH = 36
+# In JSON a NUL character can only come escaped.
+NUL = re.compile(rb"\\u0000")
 
 
 class NewQuiz(msgspec.Struct, rename="camel", kw_only=True):
@@ -29,14 +33,14 @@ class NewQuiz(msgspec.Struct, rename="camel", kw_only=True):
     word_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MOST_WORDS)]
 
 
-class GivenAnswer(msgspec.Struct, rename="camel"):
+class GivenAnswer(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """What was answered for a word; nothing is a wrong answer."""
 
     word_id: Text
     answer: Annotated[str, msgspec.Meta(max_length=LONGEST_ANSWER), VERBATIM] | None = None
 
 
-class Submission(msgspec.Struct):
+class Submission(msgspec.Struct, forbid_unknown_fields=True):
     """An answer for each word of the quiz, in any order."""
 
     answers: Annotated[list[GivenAnswer], msgspec.Meta(max_length=MOST_WORDS)]
@@ -130,3 +134,16 @@ def read_quiz_query(parameters: MultiDict[Any]) -> QuizQuery:
     if wrong:
         raise BadRequest(wrong)
     return QuizQuery(min(limit, MOST_PER_PAGE), after, search)
+
+
+def read_submission(content: bytes) -> Submission:
+    """Raises BadRequest like `parse_body`, which does the refusing: what is right, and that is nearly all, is read faster here."""
+    if NUL.search(content) is None:
+        try:
+            submission = msgspec.json.decode(content, type=Submission)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            pass
+        else:
+            if all(len(answer.word_id) == ID_LENGTH for answer in submission.answers):  # nothing to trim
+                return submission
+    return parse_body(content, Submission)

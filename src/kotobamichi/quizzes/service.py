@@ -15,7 +15,7 @@ from kotobamichi.freshness import Answer, Answers, Kind, answer_of
 from kotobamichi.ids import parse_id
 from kotobamichi.quizzes import queries
 from kotobamichi.quizzes.attempts import insert_attempt
-from kotobamichi.quizzes.grading import is_right, right_answers, score_of
+from kotobamichi.quizzes.grading import is_right, score_of
 from kotobamichi.quizzes.known import KINDS, KnownQuiz, QuizShelf
 from kotobamichi.quizzes.queries import QUIZ_NOT_FOUND, WORDS_NOT_FOUND, creator_for
 from kotobamichi.quizzes.schemas import (
@@ -142,8 +142,10 @@ async def submit_quiz(
         correct_answers=sum(correct),
         message="Quiz submitted successfully",
         results=[
-            Result(question.word_id, answer, right_answers(spelling), right, question.word)
-            for question, spelling, answer, right in zip(quiz.questions, quiz.spellings, answers, correct, strict=True)
+            Result(question.word_id, answer, right, is_correct, question.word)
+            for question, answer, right, is_correct in zip(
+                quiz.questions, answers, quiz.right_answers, correct, strict=True
+            )
         ],
     )
 

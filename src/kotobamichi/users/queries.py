@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from kotobamichi.db import Database
 from kotobamichi.pipeline import Row, Statement
 from kotobamichi.quizzes.grading import right_answers
-from kotobamichi.quizzes.queries import spelling_of
+from kotobamichi.quizzes.known import spelling_of
 from kotobamichi.quizzes.schemas import Result
 from kotobamichi.users.schemas import Attempt, AttemptItem, AttemptQuery, Me, Stats, TakenQuiz, UserCount
 from kotobamichi.words.queries import ITEM
