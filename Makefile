@@ -50,6 +50,15 @@ RACES ?= 30
 chaos: $(VENV)/dev ## Kill deploys at random moments, 500 times, and race 20 at once; SEED= RUNS=
 	@$(BIN)/python -m tests.michi.chaos --runs $(RUNS) --races $(RACES) $(if $(SEED),--seed $(SEED))
 
+# The app is killed under load; what was acknowledged must be in the database. And everything that is served is abused.
+KILLS ?= 50
+CASES ?= 2000
+.PHONY: losses abuse
+losses: $(VENV)/dev ## Kill the app under a load of submissions, 50 times; SEED= KILLS=
+	@$(BIN)/python -m tests.api.losses --runs $(KILLS) $(if $(SEED),--seed $(SEED))
+abuse: $(VENV)/dev ## Send whatever the OpenAPI document allows and forbids, 2,000 requests; SEED= CASES=
+	@$(BIN)/python -m tests.api.abuse --cases $(CASES) $(if $(SEED),--seed $(SEED))
+
 # Labels cannot be computed inside a Dockerfile, so what they say comes from the code here, and the build checks it.
 IMAGE_TAG ?= dev
 .PHONY: images

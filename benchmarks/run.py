@@ -17,10 +17,11 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.backfill import large_update
-from benchmarks.http import words
+from benchmarks.http import quizzes, words
 from benchmarks.migrate import deploy
 from benchmarks.plot.drawing import draw
 from benchmarks.process import LEFT_OUT, ROOT, BenchmarkFailed
+from benchmarks.scale import growth
 from benchmarks.start import first_start
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,6 +43,16 @@ BENCHMARKS = {
         "GET /v1/words against NestJS + Drizzle + node-postgres",
         lambda quick: words.measure(rounds=1, seconds=3) if quick else words.measure(rounds=5, seconds=10),
         words.show,
+    ),
+    "quizzes": Benchmark(
+        "Quizzes, statistics and submissions",
+        lambda quick: quizzes.measure(rounds=1, seconds=3) if quick else quizzes.measure(rounds=5, seconds=10),
+        quizzes.show,
+    ),
+    "scale": Benchmark(
+        "Every route at 8,334 words and 100,000 attempts, and at 1,000,000 words and 10,000,000 attempts",
+        lambda quick: growth.measure(1, 3, quick=True) if quick else growth.measure(3, 10),
+        growth.show,
     ),
     "migrate": Benchmark(
         "michi deploy against psql, Alembic, Django, dbmate",

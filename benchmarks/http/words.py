@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import statistics
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
+from benchmarks.http.load import CONNECTIONS, load_one
 from benchmarks.postgres import Postgres, server
 from benchmarks.process import (
     CACHE,
@@ -32,12 +32,10 @@ from benchmarks.process import (
 
 PEER = Path(__file__).parent / "peer"
 PORTS = {"ours": 3912, "peer": 3913}
-CONNECTIONS = 32
 WARM_UP_SECONDS = 3
 START_SECONDS = 60.0
 # Both servers get as many connections as node-postgres takes by default.
 POOL_SIZE = "10"
-WRK_ERRORS = re.compile(r"Socket errors:.*|Non-2xx.*")
 
 
 @dataclass(frozen=True)
@@ -131,37 +129,13 @@ def _race(rounds: int, seconds: int) -> dict[str, Any]:
 
 
 def _load(request: Request, port: int, seconds: int) -> dict[str, float]:
-    headers = []
+    headers = {}
     if request.repeat:
         status, answer, _ = get(port, request.path)
-        tag = answer.get("etag", "")
-        if status != 200 or get(port, request.path, {"If-None-Match": tag})[0] != 304:
+        headers = {"If-None-Match": answer.get("etag", "")}
+        if status != 200 or get(port, request.path, headers)[0] != 304:
             raise BenchmarkFailed(f"port {port} does not answer 304 to {request.path}")
-        headers = ["-H", f"If-None-Match: {tag}"]
-    command = [require("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *headers]
-    said = run([*command, f"http://{HOST}:{port}{request.path}"], seconds + 30, environment())
-    # wrk counts a 304 among neither its errors nor its failures.
-    if (wrong := WRK_ERRORS.search(said)) is not None:
-        raise BenchmarkFailed(f"wrk on {request.path}: {wrong[0]}")
-    return {
-        "requests_per_second": _number(r"Requests/sec:\s+([\d.]+)", said),
-        "p50_ms": _milliseconds("50", said),
-        "p99_ms": _milliseconds("99", said),
-    }
-
-
-def _number(pattern: str, text: str) -> float:
-    match = re.search(pattern, text)
-    if match is None:
-        raise BenchmarkFailed(f"wrk's report was not understood:\n{text}")
-    return float(match[1])
-
-
-def _milliseconds(percentile: str, text: str) -> float:
-    match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s)$", text, re.MULTILINE)
-    if match is None:
-        raise BenchmarkFailed(f"wrk's report was not understood:\n{text}")
-    return float(match[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[match[2]]
+    return load_one(port, request.path, seconds, headers)
 
 
 def show(result: dict[str, Any]) -> str:

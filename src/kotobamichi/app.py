@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
-import logging
 import os
 import secrets
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 import psycopg
 from litestar import Litestar, MediaType, Router, get
 from litestar.datastructures import State
+from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
@@ -32,33 +32,43 @@ from kotobamichi.accounts.hashing import Hashing
 from kotobamichi.accounts.identity import ACCESS_COOKIE, Identities
 from kotobamichi.accounts.service import Accounts
 from kotobamichi.accounts.sessions import Sessions
+from kotobamichi.clients import Clients
+from kotobamichi.conventions import Conventions, Limiter, Records
 from kotobamichi.db import Database
 from kotobamichi.errors import ApiError
 from kotobamichi.freshness import Answers, Freshness
 from kotobamichi.health import SchemaGate
 from kotobamichi.http import (
-    Conventions,
     answer_api_error,
     answer_database_away,
     answer_http_exception,
     answer_unexpected,
 )
+from kotobamichi.limits import RedisStore, SharedStore, Store
+from kotobamichi.logs import RequestLog, get_log
 from kotobamichi.mail.outbox import Outbox
 from kotobamichi.mail.sender import make_sender
 from kotobamichi.mail.worker import Worker, end_softly, work_when_ready
+from kotobamichi.metrics import Numbers, Reader
+from kotobamichi.monitor import Monitor, show_metrics
+from kotobamichi.origins import Origins
+from kotobamichi.quizzes import routes as quizzes
+from kotobamichi.quizzes.known import new_shelf
+from kotobamichi.reviews import routes as reviews
+from kotobamichi.routing import Routes
 from kotobamichi.settings import Settings, read_settings
+from kotobamichi.shared import Shared, attach
+from kotobamichi.users import routes as users
 from kotobamichi.words import routes as words
 from kotobamichi.words.imports import load_vocabulary
 from kotobamichi.words.vocabulary import ATTRIBUTION
 from michi.errors import MichiError
 from michi.folder import read_folder
 
-log = logging.getLogger("kotobamichi")
+log = get_log("kotobamichi")
 
 PREFIX = "/v1"
 DOCS = "/docs"
-# Uploads have a limit of their own.
-MOST_BODY_BYTES = 1024 * 1024
 ASSETS = f"{DOCS}/assets"
 
 
@@ -71,9 +81,12 @@ def create_app(settings: Settings) -> ASGIApp:
     """The ASGI app. Answers its health probes at once, everything else as soon as the database has the schema it needs."""
     folder = read_folder(settings.migrations)
     database = Database(settings.target, settings.pool_size, f"kotobamichi/{folder.head or 'none'}")
-    gate = SchemaGate(database, folder)
+    shared = attach(settings.shared_memory)
+    gate = SchemaGate(database, folder, shared)
+    store = _limit_store(settings, shared)
     freshness = Freshness(database)
     answers = Answers(freshness)
+    quiz_shelf = new_shelf(freshness)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
     sessions = Sessions(secret, settings.tokens.access_seconds, settings.tokens.refresh_seconds)
@@ -85,56 +98,54 @@ def create_app(settings: Settings) -> ASGIApp:
         # What was imported and built by now stays: the collector need not look through it at every turn under load.
         gc.collect()
         gc.freeze()
-        waiting = asyncio.create_task(_become_ready(gate, settings))
+        tasks = [asyncio.create_task(_become_ready(gate, settings)), asyncio.create_task(monitor.run())]
         worker = Worker(database, accounts.outbox, make_sender(settings.mail))
         working = asyncio.create_task(work_when_ready(gate, worker)) if settings.mail.in_app else None
         try:
             yield
         finally:
-            waiting.cancel()
-            with suppress(asyncio.CancelledError):
-                await waiting
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             worker.stop()
             if working is not None:
                 await end_softly(working)
             accounts.hashing.close()
+            if store is not None:
+                await store.close()
             await database.close()
-
-    async def provide_database() -> Database:
-        return database
-
-    async def provide_gate() -> SchemaGate:
-        return gate
-
-    async def provide_answers() -> Answers:
-        return answers
-
-    async def provide_settings() -> Settings:
-        return settings
-
-    async def provide_accounts() -> Accounts:
-        return accounts
-
-    async def provide_jar() -> Cookies:
-        return Cookies(settings.tokens)
+            requests.flush()
 
     app = Litestar(
         route_handlers=[
             Router(
                 path=PREFIX,
-                route_handlers=[greet, health.router, accounts_routes.router, words.router, _docs_assets()],
-            )
+                route_handlers=[
+                    greet,
+                    health.router,
+                    accounts_routes.router,
+                    words.router,
+                    quizzes.router,
+                    users.router,
+                    reviews.router,
+                    _docs_assets(),
+                ],
+            ),
+            *([show_metrics] if settings.metrics.token else []),
         ],
         dependencies={
-            "database": provide_database,
-            "gate": provide_gate,
-            "answers": provide_answers,
-            "settings": provide_settings,
-            "accounts": provide_accounts,
-            "jar": provide_jar,
+            "database": _given(database),
+            "gate": _given(gate),
+            "answers": _given(answers),
+            "settings": _given(settings),
+            "accounts": _given(accounts),
+            "jar": _given(Cookies(settings.tokens)),
+            "quiz_shelf": _given(quiz_shelf),
+            "monitor": Provide(lambda: monitor, sync_to_thread=False),  # made below
         },
         state=State({"identities": Identities(database, freshness, secret)}),
-        request_max_body_size=MOST_BODY_BYTES,
+        request_max_body_size=None,  # Incoming sees to it, by route
         exception_handlers={
             ApiError: answer_api_error,
             HTTPException: answer_http_exception,
@@ -147,7 +158,32 @@ def create_app(settings: Settings) -> ASGIApp:
         logging_config=None,
         debug=False,
     )
-    return Conventions(app, settings.cors_origins, gate)
+    routes = Routes(app)
+    numbers = Numbers(shared, len(routes.all))
+    monitor = Monitor(settings, database, gate, store, numbers, Reader(shared, routes.all, __version__))
+    requests = RequestLog(settings.log_format)
+    return Conventions(
+        app,
+        routes,
+        Origins(settings.cors_origins),
+        Limiter(Clients(settings.limits.trusted_proxies), store) if store is not None else None,
+        gate,
+        shared,
+        Records(numbers, requests),
+    )
+
+
+def _given(value: object) -> Provide:
+    """What handlers get by its name, the same for every request."""
+    return Provide(lambda: value, sync_to_thread=False)
+
+
+def _limit_store(settings: Settings, shared: Shared) -> Store | None:
+    """Where requests are counted: in Redis for all servers, else in memory for the workers of this one."""
+    if not settings.limits.enabled:
+        return None
+    local = SharedStore(shared)
+    return RedisStore(settings.limits.redis_url, local) if settings.limits.redis_url else local
 
 
 async def _become_ready(gate: SchemaGate, settings: Settings) -> None:
@@ -156,15 +192,15 @@ async def _become_ready(gate: SchemaGate, settings: Settings) -> None:
         try:
             stored = await asyncio.to_thread(load_vocabulary, settings.target, again=False)
         except (psycopg.Error, MichiError) as error:
-            log.error("the vocabulary was not loaded, the next start tries again: %s", error)
+            log.failure("vocabulary.not_loaded", error, retry="at the next start")
             return
         if stored:
-            log.info("loaded %d words of the JLPT vocabulary", stored.imported)
+            log.info("vocabulary.loaded", words=stored.imported)
 
 
 def _give_up(sentence: str) -> None:
     """Ends this worker's server: the parent process finds the reason again and leaves with its exit code."""
-    log.error("%s", sentence)
+    log.error("start.given_up", reason=sentence)
     os.kill(os.getppid(), signal.SIGTERM)
 
 

@@ -59,8 +59,15 @@ def check(rule: Check) -> msgspec.Meta:
 # As it was typed: trimming would change a password.
 VERBATIM = msgspec.Meta(extra={"verbatim": True})
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT)]
-Email = Annotated[str, msgspec.Meta(max_length=254), check(Check(is_email, "{name} must be an email"))]
+# What the OpenAPI document says where a rule is none of JSON Schema's own words: something besides space, and no NUL.
+WORDED = msgspec.Meta(extra_json_schema={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"})
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT), WORDED]
+Email = Annotated[
+    str,
+    msgspec.Meta(max_length=254, extra_json_schema={"format": "email"}),
+    check(Check(is_email, "{name} must be an email")),
+]
 Password = Annotated[str, msgspec.Meta(min_length=6, max_length=1024), VERBATIM]
 WebAddress = Annotated[
     str, msgspec.Meta(max_length=2048), check(Check(is_web_address, "{name} must be a valid URL with protocol"))

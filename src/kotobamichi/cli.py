@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ commands = Commands(
     "kotobamichi", "KotobaMichi (言葉道): a self-hosted backend for learning Japanese vocabulary.", __version__
 )
 
-STOP_SECONDS = 20
 ADDRESS = option("email", metavar="EMAIL", help="the address of the account, in any case")
 
 
@@ -42,9 +40,11 @@ def up(_arguments: Arguments) -> None:
     _say("Stopped.")
 
 
-@commands.verb("serve")
-def serve(_arguments: Arguments) -> None:
+@commands.verb("serve", option("--workers", metavar="N", help="worker processes; else WORKERS says how many, else 1"))
+def serve(arguments: Arguments) -> None:
     """Serve the API. Waits for the schema that the migration container brings; ready says 503 until then."""
+    if arguments.workers is not None:
+        os.environ["WORKERS"] = arguments.workers
     settings = read_settings(os.environ)
     _refuse_port_in_use(settings.host, settings.port)
     obstacle = _find_obstacle(settings)
@@ -206,36 +206,16 @@ def _announce(settings: Settings) -> None:
 
 def _serve(settings: Settings) -> None:
     """Runs the server until a signal ends it; requests in flight are answered first."""
-    from granian.constants import HTTPModes, Interfaces, Loops
-    from granian.log import LogLevels
-    from granian.server import Server
+    from kotobamichi.server import serve as serve_until_told
 
-    from kotobamichi.logs import configuration
-
+    if settings.metrics.port is not None:
+        _refuse_port_in_use(settings.host, settings.metrics.port, "METRICS_PORT")
     if settings.tokens.secret is None:
-        os.environ["JWT_SECRET"] = secrets.token_urlsafe(48)  # one for all workers
         _say("JWT_SECRET is not set: logins end when this server stops.")
-    server = Server(
-        "kotobamichi.app:create_app_from_environment",
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        workers=settings.workers,
-        workers_kill_timeout=STOP_SECONDS,
-        factory=True,
-        http=HTTPModes.http1,
-        loop=Loops.auto,
-        websockets=False,
-        log_enabled=True,
-        log_level=LogLevels.warning,
-        log_dictconfig=configuration(),
-        process_name=None,
-    )
-    # The server handles SIGINT and SIGTERM itself and returns.
-    server.serve()
+    serve_until_told(settings)
 
 
-def _refuse_port_in_use(host: str, port: int) -> None:
+def _refuse_port_in_use(host: str, port: int, setting: str = "PORT") -> None:
     """Binds as the server will: with SO_REUSEADDR, so that connections of an earlier run do not count."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -244,7 +224,8 @@ def _refuse_port_in_use(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise PortInUse(
-                f"Port {port} on {host} cannot be used: {error.strerror}.", "Stop the program that has it, or set PORT."
+                f"Port {port} on {host} cannot be used: {error.strerror}.",
+                f"Stop the program that has it, or set {setting}.",
             ) from None
 
 

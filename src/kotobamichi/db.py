@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
 
@@ -12,7 +12,7 @@ from psycopg.adapt import Loader
 from psycopg.types.string import TextLoader
 from psycopg_pool import AsyncConnectionPool
 
-from kotobamichi.pipeline import Pipeline, Row, Statement
+from kotobamichi.pipeline import Pipeline, Row, Statement, Step, Writers
 from michi.refusals import translate_connection_error
 from michi.settings import Target
 
@@ -22,10 +22,17 @@ CommandConnection = psycopg.Connection[tuple[Any, ...]]
 POOL_WAIT_SECONDS = 10.0
 # Two, so that the server works on one while the answers of the other are read.
 PIPELINES = 2
+# As many transactions reach the disk together.
+WRITERS = 8
 CONNECT_TIMEOUT_SECONDS = 5
 # A request that PostgreSQL cannot answer in this time is given up: nobody waits for it any more.
 STATEMENT_TIMEOUT = "15s"
 SESSION = f"SET timezone = 'UTC'; SET statement_timeout = '{STATEMENT_TIMEOUT}'; SET idle_in_transaction_session_timeout = '30s'"
+
+
+# What the server says of a prepared statement that has to be prepared anew: after a migration, or behind a pooler.
+OUTDATED = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
+Parameter = str | int | None
 
 
 class InstantLoader(Loader):
@@ -39,8 +46,8 @@ class InstantLoader(Loader):
 class Database:
     """The app's door to PostgreSQL. Ids and instants come out as the text that goes into JSON.
 
-    `read` is for the hot path: prepared statements that an index answers at once. `fetch_all` and `fetch_one` are for all other
-    reads, `transaction` is for changes.
+    `read` and `write` are for the hot path: prepared statements that an index answers at once. `fetch_all` and `fetch_one` are for
+    all other reads, `transaction` is for all other changes.
     """
 
     def __init__(self, target: Target, size: int, application_name: str) -> None:
@@ -52,6 +59,7 @@ class Database:
         }
         self.pipelines: list[Pipeline] = []
         self.connecting = asyncio.Lock()
+        self.writers = Writers(WRITERS, self._connect_pipeline)
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             kwargs={**self.parameters, "autocommit": True},
             min_size=min(2, size),
@@ -78,17 +86,38 @@ class Database:
     async def close(self) -> None:
         for pipeline in self.pipelines:
             pipeline.close()
+        self.writers.close()
         await self.pool.close()
 
-    async def read(self, statement: Statement, *parameters: str | int | None) -> list[Row]:
+    async def read(self, statement: Statement, *parameters: Parameter) -> list[Row]:
         """Runs a prepared statement. A lost connection is made anew; one whose plans a migration has outdated is, too."""
-        texts = [None if value is None else str(value).encode() for value in parameters]
+        step = _step(statement, parameters)
         pipeline = await self._pipeline()
         try:
-            return await pipeline.fetch(statement, texts)
-        except (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName):
+            return await pipeline.fetch(step)
+        except OUTDATED:
             pipeline.close()
-            return await (await self._pipeline()).fetch(statement, texts)
+            return await (await self._pipeline()).fetch(step)
+
+    async def write(self, *steps: tuple[Statement, Sequence[Parameter]]) -> list[Row]:
+        """Runs prepared statements in one transaction and gives the rows of the last, after the commit. Each must give rows.
+
+        A statement sees what was committed before it began, so one that takes a lock protects those after it. A lost connection is
+        an error: whether the transaction was committed is then unknown, and it is never sent again.
+        """
+        prepared = [_step(statement, parameters) for statement, parameters in steps]
+        async with self.writers.one() as pipeline:
+            try:
+                return await pipeline.fetch(*prepared)
+            except OUTDATED:  # the server has refused to run it, so nothing was done
+                pipeline.close()
+        async with self.writers.one() as pipeline:
+            return await pipeline.fetch(*prepared)
+
+    async def _connect_pipeline(self) -> Pipeline:
+        connection = await psycopg.AsyncConnection.connect("", autocommit=True, **self.parameters)
+        await self._configure(connection)
+        return Pipeline(connection)
 
     async def _pipeline(self) -> Pipeline:
         """The one with the least to do. Connects where one is lost, once for all who wait for it."""
@@ -97,9 +126,7 @@ class Database:
             async with self.connecting:
                 self.pipelines = [pipeline for pipeline in self.pipelines if pipeline.usable]
                 while len(self.pipelines) < PIPELINES:
-                    connection = await psycopg.AsyncConnection.connect("", autocommit=True, **self.parameters)
-                    await self._configure(connection)
-                    self.pipelines.append(Pipeline(connection))
+                    self.pipelines.append(await self._connect_pipeline())
                 usable = self.pipelines
         return min(usable, key=lambda pipeline: len(pipeline.waiting))
 
@@ -118,6 +145,21 @@ class Database:
         """All or nothing; committed when the block ends, before the answer is sent."""
         async with self.pool.connection() as connection, connection.transaction():
             yield connection
+
+
+def _step(statement: Statement, parameters: Sequence[Parameter]) -> Step:
+    return statement, [None if value is None else str(value).encode() for value in parameters]
+
+
+def array_of(values: Iterable[str | bool]) -> str:
+    """An array parameter of `read` and `write`, in PostgreSQL's text form. Texts hold no NUL."""
+    return "{" + ",".join(_element(value) for value in values) + "}"
+
+
+def _element(value: str | bool) -> str:
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def connect_for_command(target: Target) -> CommandConnection:

@@ -78,6 +78,23 @@ class TooManyRequests(ApiError):
     status = 429
 
 
+class BodyTooLarge(ApiError):
+    """As the framework of the original words it; the body has no `error`."""
+
+    status = 413
+
+    def __init__(self) -> None:
+        super().__init__("request entity too large", {"Connection": "close"})
+
+
+class BodyTooSlow(ApiError):
+    status = 408
+    error = "Request Timeout"
+
+    def __init__(self) -> None:
+        super().__init__("The body did not arrive in time", {"Connection": "close"})
+
+
 class Busy(ApiError):
     """Nothing is wrong with the request; there is too much to do at this moment."""
 

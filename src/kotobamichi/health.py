@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,11 +13,13 @@ from litestar import MediaType, Response, Router, get
 from psycopg_pool import PoolTimeout
 
 from kotobamichi.db import Database
+from kotobamichi.logs import get_log
+from kotobamichi.shared import Shared
 from michi.folder import Folder
 from michi.ledger import EXISTS, TABLE, Ledger, attempts_from_rows, select_attempts
 from michi.plan import Standing, check, compare
 
-log = logging.getLogger("kotobamichi.health")
+log = get_log("kotobamichi.health")
 
 POLL_SECONDS = 0.5
 REMIND_SECONDS = 30.0
@@ -50,10 +51,16 @@ class Readiness(msgspec.Struct):
 class SchemaGate:
     """Knows whether the app may touch the database. Opens once the schema is there, and then stays open."""
 
-    def __init__(self, database: Database, folder: Folder) -> None:
+    def __init__(self, database: Database, folder: Folder, shared: Shared) -> None:
         self.database = database
         self.folder = folder
+        self.shared = shared
         self.open = False
+
+    def open_with_others(self) -> bool:
+        """Opens the gate if another worker of the server has seen the schema: who was told `ready` may ask any of them."""
+        self.open = self.shared.ready
+        return self.open
 
     async def look(self) -> Readiness:
         """One look at the database; never raises for one that is away. Opens the gate itself: what hears `ok` may ask at once."""
@@ -65,7 +72,8 @@ class SchemaGate:
         obstacle = check(standing)
         if obstacle is None and not self.open:
             self.open = True
-            log.info("the schema is there: %s", standing.head)
+            self.shared.say_ready()
+            log.info("schema.ready", head=standing.head)
         state: State = "ready" if obstacle is None else "too_old" if obstacle.exit_code == 4 else "pending"
         return Readiness(
             "ok" if obstacle is None else "unavailable", "up", SchemaState(self.folder.head, standing.head, state)
@@ -97,12 +105,8 @@ class SchemaGate:
                 return
             if loop.time() - reminded >= REMIND_SECONDS:
                 reminded = loop.time()
-                log.info(
-                    "waiting for the schema: database %s, expected %s, actual %s",
-                    seen.database,
-                    seen.schema.expected,
-                    seen.schema.actual,
-                )
+                schema = seen.schema
+                log.info("schema.awaited", database=seen.database, expected=schema.expected, actual=schema.actual)
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -111,9 +115,15 @@ async def show_health() -> Health:
     return Health("ok", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z")
 
 
-@get("/ready", summary="Whether the app can serve", description="503 until the database has the schema this app needs.")
+@get(
+    "/ready",
+    summary="Whether the app can serve",
+    description="503 until the database has the schema this app needs, and once the server was told to stop.",
+)
 async def show_readiness(gate: SchemaGate) -> Response[Readiness]:
     readiness = await gate.look()
+    if gate.shared.stopping:  # whoever sends requests here should stop before the server does
+        readiness.status = "unavailable"
     return Response(readiness, status_code=200 if readiness.status == "ok" else 503, media_type=MediaType.JSON)
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import uuid_utils
 import uuid_utils.compat
 
 
 def new_id() -> UUID:
     """Greater than every id this process made before."""
     return uuid_utils.compat.uuid7()
+
+
+def new_ids(count: int) -> list[str]:
+    """Many new ids as text, each greater than the one before."""
+    return [str(uuid_utils.uuid7()) for _ in range(count)]
 
 
 def parse_id(text: str) -> UUID | None:

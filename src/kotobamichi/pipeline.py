@@ -1,8 +1,9 @@
-"""Reads on the hot path: many short statements in flight on one connection, in libpq's pipeline mode.
+"""The hot path: short statements in libpq's pipeline mode, without the pool's cost per request.
 
 A pool lends a connection to one request at a time, and each statement costs a registration with the event loop and a wait of its
-own. Here the socket is registered once and answers are handed to the requests in the order in which these asked. Only for
-statements that an index answers at once: a slow one would hold up those behind it (docs/decisions/0009).
+own. Here the socket is registered once and answers are handed to the requests in the order in which these asked. Many reads may be
+in flight on one connection; only for statements that an index answers at once: a slow one would hold up those behind it
+(docs/decisions/0009). A write has a connection to itself until it is committed (docs/decisions/0016).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -35,17 +37,21 @@ class Statement:
     name: bytes = field(default_factory=lambda: b"k%d" % next(_numbers))
 
 
+# A statement and its parameters, as text.
+Step = tuple[Statement, Sequence[bytes | None]]
+
+
 @dataclass(slots=True)
 class Request:
-    """A statement in flight. `preparing` is its name while its PREPARE, sent just ahead of it, has not been answered."""
+    """What is in flight up to a sync. `preparing` names the statements whose PREPARE has not been answered, in order."""
 
     future: asyncio.Future[list[Row]]
     sent_at: float
-    preparing: bytes | None
+    preparing: deque[bytes]
 
 
 class Pipeline:
-    """One connection in pipeline mode. Every statement is followed by a sync, so each is a transaction of its own."""
+    """One connection in pipeline mode. What is sent up to a sync is one transaction, committed when its answer is handed over."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self.connection = connection
@@ -67,17 +73,21 @@ class Pipeline:
             self._fail(psycopg.OperationalError("the server does not answer"))
         return self.pgconn.status == ConnStatus.OK
 
-    def fetch(self, statement: Statement, parameters: Sequence[bytes | None]) -> asyncio.Future[list[Row]]:
-        """The rows, in time. The future raises psycopg's errors, OperationalError when the connection is lost."""
+    def fetch(self, *steps: Step) -> asyncio.Future[list[Row]]:
+        """The rows of the last step, in time. Each step gives rows, and all are one transaction.
+
+        The future raises psycopg's errors, OperationalError when the connection is lost.
+        """
         future: asyncio.Future[list[Row]] = self.loop.create_future()
         pgconn = self.pgconn
+        preparing: deque[bytes] = deque()
         try:
-            preparing = None
-            if statement.name not in self.prepared:
-                preparing = statement.name
-                pgconn.send_prepare(preparing, statement.sql.encode())
-                self.prepared.add(preparing)
-            pgconn.send_query_prepared(statement.name, parameters)
+            for statement, parameters in steps:
+                if statement.name not in self.prepared:
+                    preparing.append(statement.name)
+                    pgconn.send_prepare(statement.name, statement.sql.encode())
+                    self.prepared.add(statement.name)
+                pgconn.send_query_prepared(statement.name, parameters)
             pgconn.pipeline_sync()
             self.waiting.append(Request(future, self.loop.time(), preparing))
             self._flush()
@@ -112,7 +122,7 @@ class Pipeline:
                 if result.status == ExecStatus.PIPELINE_SYNC:
                     self._hand_over()
                 elif result.status == ExecStatus.COMMAND_OK:
-                    self.waiting[0].preparing = None
+                    self.waiting[0].preparing.popleft()
                 elif result.status != ExecStatus.PIPELINE_ABORTED:
                     self.result = result
         except psycopg.OperationalError as error:
@@ -121,8 +131,7 @@ class Pipeline:
     def _hand_over(self) -> None:
         request = self.waiting.popleft()
         result, self.result = self.result, None
-        if request.preparing is not None:
-            self.prepared.discard(request.preparing)
+        self.prepared.difference_update(request.preparing)
         if request.future.done() or result is None:  # the client has gone
             return
         if result.status == ExecStatus.TUPLES_OK:
@@ -145,3 +154,61 @@ class Pipeline:
     def close(self) -> None:
         if self.pgconn.status == ConnStatus.OK:
             self._fail(psycopg.OperationalError("the app is stopping"))
+
+
+class Writers:
+    """Connections for writes, each with one transaction in flight: the next one would wait for its commit to reach the disk."""
+
+    def __init__(self, most: int, connect: Callable[[], Awaitable[Pipeline]]) -> None:
+        self.most = most
+        self.connect = connect
+        self.idle: list[Pipeline] = []
+        self.lent = 0
+        self.queue: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Pipeline]:
+        """An idle connection, in the order of asking; connects where all are busy and there may be more."""
+        await self._take_turn()
+        try:
+            pipeline = await self._pipeline()
+            try:
+                yield pipeline
+            finally:
+                # A client that went away leaves a transaction in flight, which ends well before the next one's answer.
+                self.idle.append(pipeline)
+        finally:
+            self.lent -= 1
+            self._wake()
+
+    async def _take_turn(self) -> None:
+        if self.lent < self.most and not self.queue:
+            self.lent += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # given the turn just as its client went away
+                self.lent -= 1
+                self._wake()
+            raise
+
+    def _wake(self) -> None:
+        while self.queue and self.lent < self.most:
+            turn = self.queue.popleft()
+            if not turn.done():
+                self.lent += 1
+                turn.set_result(None)
+
+    async def _pipeline(self) -> Pipeline:
+        while self.idle:
+            pipeline = self.idle.pop()
+            if pipeline.usable:
+                return pipeline
+        return await self.connect()
+
+    def close(self) -> None:
+        for pipeline in self.idle:
+            pipeline.close()

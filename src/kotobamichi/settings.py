@@ -18,6 +18,9 @@ SHORTEST_SECRET = 32
 MIGRATIONS = Path(__file__).parent / "migrations"
 TOKEN_DURATION = re.compile(r"(\d{1,9})([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+SHARED_MEMORY = "KOTOBAMICHI_SHARED_MEMORY"
+# With what requests in flight then still need, below the 30 seconds that Kubernetes gives a container to stop.
+MOST_STOP_DELAY_SECONDS = 10
 HOW_TO_MAKE_ONE = "Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 Choice = TypeVar("Choice", bound=str)
@@ -92,7 +95,10 @@ class MetricsSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """`cors_origins` None means localhost, on any port. Durations are seconds."""
+    """`cors_origins` None means localhost, on any port. Durations are seconds.
+
+    `shared_memory` is no business of the operator: `serve` tells its workers where the memory is that they share.
+    """
 
     production: bool
     target: Target
@@ -108,6 +114,9 @@ class Settings:
     metrics: MetricsSettings
     import_folder: Path
     log_format: Literal["text", "json"]
+    log_level: Literal["debug", "info", "warning", "error"]
+    stop_delay_seconds: float
+    shared_memory: Path | None
     vocabulary: Literal["jlpt", "none"]
     schema_wait_seconds: float
     migrations: Path
@@ -131,6 +140,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         metrics=_read_metrics(environ),
         import_folder=Path(environ.get("IMPORT_FOLDER") or "imports"),
         log_format=_one_of(environ, "LOG_FORMAT", "text", ("text", "json")),
+        log_level=_one_of(environ, "LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+        stop_delay_seconds=_read_stop_delay(environ),
+        shared_memory=Path(environ[SHARED_MEMORY]) if environ.get(SHARED_MEMORY) else None,
         vocabulary=_one_of(environ, "VOCABULARY", "none", ("jlpt", "none")),
         schema_wait_seconds=parse_duration(environ.get("SCHEMA_WAIT") or "10m", "SCHEMA_WAIT"),
         migrations=find_migrations(
@@ -196,6 +208,15 @@ def _token_seconds(environ: Mapping[str, str], name: str, default: str) -> int:
             f"Write a number and s, m, h, d or w, such as 15m or 7d; unset, it is {default}.",
         )
     return int(match[1]) * SECONDS[match[2]]
+
+
+def _read_stop_delay(environ: Mapping[str, str]) -> float:
+    seconds = parse_duration(environ.get("STOP_DELAY") or "0s", "STOP_DELAY")
+    if seconds > MOST_STOP_DELAY_SECONDS:
+        raise StartRefused(
+            f"STOP_DELAY is longer than {MOST_STOP_DELAY_SECONDS} s.", "Set it to less, or unset it for 0s."
+        )
+    return seconds
 
 
 def _read_origins(environ: Mapping[str, str], production: bool) -> tuple[str, ...] | None:

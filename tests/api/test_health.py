@@ -10,6 +10,7 @@ import psycopg
 from kotobamichi.settings import MIGRATIONS
 from michi.folder import read_folder
 from tests.support.app import deploy_app_schema, kotobamichi, started
+from tests.support.servers import free_port
 
 HEAD = read_folder(MIGRATIONS).head
 
@@ -52,7 +53,7 @@ def test_p04_the_app_waits_for_its_schema_and_then_serves_without_a_restart(data
 def test_p05_an_app_that_is_too_old_ends_with_one_sentence(database_url: str) -> None:
     deploy_app_schema(database_url)
     _mark_applied(database_url, "20990101000000_drop_something", phase="contract")
-    ended = kotobamichi("serve", DATABASE_URL=database_url, HOST="127.0.0.1")
+    ended = kotobamichi("serve", DATABASE_URL=database_url, HOST="127.0.0.1", PORT=str(free_port()))
     assert ended.returncode == 4
     assert "too old" in ended.stderr
     assert "20990101000000_drop_something" in ended.stderr

@@ -46,7 +46,7 @@ def test_the_second_up_is_a_quick_no_op(development: Stack) -> None:
         assert development.state("migration")["ExitCode"] == 0
         runs.append(development.run_seconds("migration"))
     assert development.logs("migration").count("Nothing to do") == 3
-    print(f"no-op migration container: {min(runs):.2f} s")  # noqa: T201 -- shown with pytest -s or -rP
+    print(f"no-op migration container: {min(runs):.2f} s")
     assert min(runs) < 1.0
     assert development.container("app") == app
     assert development.state("app")["Running"]

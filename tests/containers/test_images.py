@@ -26,7 +26,7 @@ def run(image: str, *command: str, entrypoint: str | None = None, check: bool = 
 @BOTH
 def test_it_is_within_its_budget_over_the_base_image(image: str, tag: str) -> None:
     over = (inspect(f"{image}:{tag}")["Size"] - inspect(BASE)["Size"]) / MEGABYTE
-    print(f"{image}: {over:.1f} MB over {BASE}")  # noqa: T201 -- shown with pytest -s or -rP
+    print(f"{image}: {over:.1f} MB over {BASE}")
     assert over <= BUDGETS[image]
 
 

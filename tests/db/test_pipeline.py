@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import pytest
 
-from kotobamichi.db import Database
+from kotobamichi.db import WRITERS, Database, array_of
 from kotobamichi.pipeline import Statement
 from michi.settings import parse_url
 
@@ -131,5 +131,152 @@ def test_a_parameter_larger_than_the_socket_holds_is_sent_whole(database_url: st
     async def work(database: Database) -> None:
         answers = await asyncio.gather(*(database.read(length, "x" * (4_000_000 + number)) for number in range(4)))
         assert answers == [[(4_000_000 + number,)] for number in range(4)]
+
+    use(database_url, work)
+
+
+async def prepare_table(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(
+            "CREATE TABLE entries (value int PRIMARY KEY CHECK (value < 100), pid int DEFAULT pg_backend_pid())"
+        )
+
+
+ADD = Statement("INSERT INTO entries (value) VALUES ($1) RETURNING value")
+COUNT = Statement("SELECT count(*) FROM entries")
+LOCK = Statement("SELECT pg_advisory_xact_lock($1::bigint)")
+
+
+def test_a_write_is_committed_when_it_is_answered(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        await prepare_table(database)
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+            for number in range(20):
+                assert await database.write((ADD, (number,))) == [(number,)]
+                row = await (await other.execute("SELECT count(*) FROM entries")).fetchone()
+                assert row == (number + 1,)
+
+    use(database_url, work)
+
+
+def test_the_steps_of_a_write_are_one_transaction(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        await prepare_table(database)
+        assert await database.write((ADD, (1,)), (ADD, (2,)), (COUNT, ())) == [(2,)]
+        for wrong in (
+            ((ADD, (3,)), (ADD, (100,))),
+            ((ADD, (100,)), (ADD, (3,))),
+            ((ADD, (3,)), (BROKEN, (1,)), (ADD, (4,))),
+        ):
+            with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.UndefinedTable)):
+                await database.write(*wrong)
+            assert await database.read(COUNT) == [(2,)]
+        assert await database.write((ADD, (3,)), (COUNT, ())) == [(3,)]
+
+    use(database_url, work)
+
+
+def test_writes_that_fail_at_their_commit_are_errors(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("CREATE TABLE entries (value int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        assert await database.write((ADD, (1,))) == [(1,)]
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await database.write((ADD, (1,)))
+        assert await database.read(COUNT) == [(1,)]
+
+    use(database_url, work)
+
+
+def test_many_writes_at_once_share_few_connections_and_each_is_stored_once(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        await prepare_table(database)
+        answers = await asyncio.gather(*(database.write((ADD, (number,))) for number in range(100)))
+        assert answers == [[(number,)] for number in range(100)]
+        row = await database.fetch_one("SELECT count(*), count(DISTINCT pid) FROM entries")
+        assert row is not None
+        assert row[0] == 100
+        assert row[1] <= WRITERS
+
+    use(database_url, work)
+
+
+def test_a_write_waits_for_a_lock_and_holds_up_nobody_else(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        await prepare_table(database)
+        async with await psycopg.AsyncConnection.connect(database_url) as other:
+            await other.execute("SELECT pg_advisory_xact_lock(7)")
+            waiting = asyncio.create_task(database.write((LOCK, (7,)), (ADD, (1,))))
+            assert await database.write((LOCK, (8,)), (ADD, (2,))) == [(2,)]
+            assert not waiting.done()
+            await other.commit()
+        assert await waiting == [(1,)]
+
+    use(database_url, work)
+
+
+def test_clients_that_go_away_while_they_wait_leave_every_connection_usable(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        await prepare_table(database)
+        async with await psycopg.AsyncConnection.connect(database_url) as other:
+            await other.execute("SELECT pg_advisory_xact_lock(7)")
+            waiting = [asyncio.create_task(database.write((LOCK, (7,)), (COUNT, ()))) for _ in range(3 * WRITERS)]
+            await asyncio.sleep(0.2)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            await other.commit()
+        assert database.writers.lent == 0
+        answers = await asyncio.gather(*(database.write((ADD, (number,))) for number in range(50)))
+        assert answers == [[(number,)] for number in range(50)]
+
+    use(database_url, work)
+
+
+def test_a_write_on_a_cut_connection_is_an_error_and_is_not_sent_again(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        await prepare_table(database)
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+            await other.execute("SELECT pg_advisory_lock(7)")
+            cut = asyncio.create_task(database.write((LOCK, (7,)), (ADD, (1,))))
+            for _ in range(200):
+                cursor = await other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE query LIKE '%advisory_xact%' AND wait_event = 'advisory'"
+                )
+                if await cursor.fetchone():
+                    break
+                await asyncio.sleep(0.05)
+            with pytest.raises(psycopg.OperationalError):
+                await cut
+            await other.execute("SELECT pg_advisory_unlock(7)")
+        assert await database.write((ADD, (2,)), (COUNT, ())) == [(1,)]
+
+    use(database_url, work)
+
+
+def test_a_write_whose_plan_a_migration_outdates_is_done_once(database_url: str) -> None:
+    add_all = Statement("INSERT INTO entries (value) VALUES ($1) RETURNING *")
+
+    async def work(database: Database) -> None:
+        await prepare_table(database)
+        assert len(await database.write((add_all, (1,)))) == 1
+        async with database.transaction() as connection:
+            await connection.execute("ALTER TABLE entries ADD COLUMN more int DEFAULT 2")
+        assert (await database.write((add_all, (2,))))[0][2] == 2
+        assert await database.read(COUNT) == [(2,)]
+
+    use(database_url, work)
+
+
+TEXTS = ["", "a", '"', "\\", '\\"', "{}", ",", "NULL", "null", " ", "\n\t", "あう", "'", "{a,b}", "\\\\x41", "😀"]
+
+
+def test_texts_travel_in_arrays_as_they_are(database_url: str) -> None:
+    echo = Statement("SELECT $1::text[], $2::boolean[]")
+
+    async def work(database: Database) -> None:
+        assert await database.read(echo, array_of(TEXTS), array_of([True, False])) == [(TEXTS, [True, False])]
+        assert await database.read(echo, array_of([]), array_of([])) == [([], [])]
 
     use(database_url, work)

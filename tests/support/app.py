@@ -100,6 +100,7 @@ def started(*arguments: str, **settings: str) -> Iterator[App]:
     """Starts a command that goes on, such as `serve`, on a free port; ends it after the block."""
     port = int(settings.setdefault("PORT", str(free_port())))
     settings.setdefault("HOST", "127.0.0.1")
+    settings.setdefault("RATE_LIMIT", "off")  # all tests are one client; those of the limits turn them on
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "output"
         with log.open("wb") as output:

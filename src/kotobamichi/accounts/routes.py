@@ -52,7 +52,7 @@ async def register(request: AnyRequest, accounts: Accounts) -> Message:
 
 @post(
     "/register/admin", guards=[administrator], summary="Make another administrator, verified at once",
-    operation_class=describe(body=Credentials, errors=(400, 403, 409, 413), signed_in=True),
+    operation_class=describe(body=Credentials, errors=(409,), role="ADMIN"),
 )  # fmt: skip
 async def register_administrator(request: AnyRequest, accounts: Accounts) -> SignedInUser:
     body = await read_body(request, Credentials)

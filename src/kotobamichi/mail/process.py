@@ -15,6 +15,7 @@ from kotobamichi.mail.outbox import Outbox
 from kotobamichi.mail.sender import make_sender
 from kotobamichi.mail.worker import Worker, end_softly, work_when_ready
 from kotobamichi.settings import Settings
+from kotobamichi.shared import attach
 from michi.folder import read_folder
 
 log = logging.getLogger("kotobamichi.mail")
@@ -25,10 +26,10 @@ CONNECTIONS = 4
 
 async def run_worker(settings: Settings) -> str | None:
     """Works until SIGTERM or SIGINT, and ends once the mails in hand are sent. Gives a sentence where the schema never came."""
-    logging.config.dictConfig(configuration())
+    logging.config.dictConfig(configuration(settings.log_format, settings.log_level))
     folder = read_folder(settings.migrations)
     database = Database(settings.target, CONNECTIONS, f"kotobamichi-worker/{folder.head or 'none'}")
-    gate = SchemaGate(database, folder)
+    gate = SchemaGate(database, folder, attach(None))
     worker = Worker(database, Outbox(settings.mail), make_sender(settings.mail))
     refusals: list[str] = []
 

@@ -8,14 +8,12 @@ import msgspec
 from litestar.datastructures import MultiDict
 
 from kotobamichi.errors import BadRequest
-from kotobamichi.ids import parse_id
+from kotobamichi.parameters import read_cursor, read_positive, read_text
 
 Level = Literal["N5", "N4", "N3", "N2", "N1"]
 LEVELS: tuple[str, ...] = get_args(Level)
 DEFAULT_LIMIT = 10
 MOST_PER_PAGE = 1000
-# More digits than any page or limit can have; beyond them a number is junk.
-LONGEST_NUMBER = 15
 
 
 class WordItem(msgspec.Struct, rename="camel"):
@@ -90,35 +88,15 @@ class WordQuery(msgspec.Struct, frozen=True):
 def read_word_query(parameters: MultiDict[Any]) -> WordQuery:
     """Raises BadRequest with a sentence for every wrong field. An empty value is an absent one; a limit over 1000 is 1000."""
     wrong: list[str] = []
-    page = _positive(parameters.get("page"), "page", 1, wrong)
-    limit = _positive(parameters.get("limit"), "limit", DEFAULT_LIMIT, wrong)
+    page = read_positive(parameters.get("page"), "page", 1, wrong)
+    limit = read_positive(parameters.get("limit"), "limit", DEFAULT_LIMIT, wrong)
     level = parameters.get("level") or None
     if level is not None and level not in LEVELS:
         wrong.append(f"level must be one of {','.join(LEVELS)}")
-    after = parameters.get("after") or None
-    if after is not None and parse_id(after) is None:
-        wrong.append("after must be the id of a word")
-    texts = {name: _text(parameters.get(name), name, wrong) for name in ("search", "topic", "partOfSpeech")}
+    after = read_cursor(parameters.get("after"), "a word", wrong)
+    texts = {name: read_text(parameters.get(name), name, wrong) for name in ("search", "topic", "partOfSpeech")}
     if wrong:
         raise BadRequest(wrong)
     return WordQuery(
         page, min(limit, MOST_PER_PAGE), texts["search"], level, texts["topic"], texts["partOfSpeech"], after
     )
-
-
-def _positive(text: str | None, name: str, default: int, wrong: list[str]) -> int:
-    if not text:
-        return default
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_NUMBER):
-        wrong.append(f"{name} must be an integer number")
-        return default
-    if int(text) < 1:
-        wrong.append(f"{name} must not be less than 1")
-    return int(text)
-
-
-def _text(text: str | None, name: str, wrong: list[str]) -> str | None:
-    if text is not None and "\0" in text:
-        wrong.append(f"{name} must not contain a NUL character")
-    return (text or "").strip() or None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kotobamichi.conventions import NEEDS_DATABASE, matches
 from kotobamichi.db import InstantLoader
-from kotobamichi.http import NEEDS_DATABASE, error_body, matches
+from kotobamichi.http import error_body
 from kotobamichi.ids import new_id, parse_id
 
 

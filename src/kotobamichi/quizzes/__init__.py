@@ -1,0 +1,1 @@
+"""Quizzes: making, finding, taking and grading them."""

@@ -1,0 +1,1 @@
+"""How well a learner knows each word, and when to see it again."""
