@@ -40,9 +40,10 @@ from kotobamichi.http import (
 )
 from kotobamichi.settings import Settings, read_settings
 from kotobamichi.words import routes as words
+from kotobamichi.words.importing import Imports
 from kotobamichi.words.imports import load_vocabulary
 from kotobamichi.words.vocabulary import ATTRIBUTION
-from michi.errors import MichiError
+from michi.errors import DatabaseUnreachable, MichiError
 from michi.folder import read_folder
 
 log = logging.getLogger("kotobamichi")
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> ASGIApp:
     gate = SchemaGate(database, folder)
     freshness = Freshness(database)
     answers = Answers(freshness)
+    imports = Imports(settings.target, settings.import_folder)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
 
@@ -96,6 +98,9 @@ def create_app(settings: Settings) -> ASGIApp:
     async def provide_settings() -> Settings:
         return settings
 
+    async def provide_imports() -> Imports:
+        return imports
+
     app = Litestar(
         route_handlers=[Router(path=PREFIX, route_handlers=[greet, health.router, words.router, _docs_assets()])],
         dependencies={
@@ -103,6 +108,7 @@ def create_app(settings: Settings) -> ASGIApp:
             "gate": provide_gate,
             "answers": provide_answers,
             "settings": provide_settings,
+            "imports": provide_imports,
         },
         state=State({"identities": Identities(database, freshness, secret)}),
         request_max_body_size=MOST_BODY_BYTES,
@@ -111,6 +117,7 @@ def create_app(settings: Settings) -> ASGIApp:
             HTTPException: answer_http_exception,
             psycopg.OperationalError: answer_database_away,
             PoolTimeout: answer_database_away,
+            DatabaseUnreachable: answer_database_away,
             Exception: answer_unexpected,
         },
         lifespan=[lifespan],

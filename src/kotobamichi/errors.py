@@ -76,3 +76,19 @@ class TooManyRequests(ApiError):
     """The message is a string that clients parse; the body has no `error`."""
 
     status = 429
+
+
+class PayloadTooLarge(ApiError):
+    """The body has no `error`, as the original's body parser answers."""
+
+    status = 413
+
+    def __init__(self) -> None:
+        super().__init__("request entity too large")
+
+
+class Unavailable(ApiError):
+    """Nothing is wrong with the request; the server cannot do it at the moment."""
+
+    status = 503
+    error = "Service Unavailable"

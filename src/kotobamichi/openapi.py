@@ -16,6 +16,7 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
+from litestar.openapi.spec.enums import OpenAPIFormat
 
 # What the errors of contract section 0 are, in words.
 ERRORS = {
@@ -44,10 +45,13 @@ def text(name: str, description: str, one_of: Sequence[str] | None = None) -> Pa
 def describe(
     *parameters: Parameter,
     body: type[msgspec.Struct] | None = None,
+    file: str | None = None,
     errors: Sequence[int] = (),
     signed_in: bool = False,
 ) -> type[Operation]:
     """An OpenAPI operation with these query parameters, this JSON body and these errors; `signed_in` needs a token.
+
+    `file` describes what is uploaded as the field `file` of a multipart form.
 
     Parameters and bodies are read by our own code, for the wording of its refusals, so the framework does not know them.
     """
@@ -60,6 +64,9 @@ def describe(
             if body is not None:
                 content = {"application/json": OpenAPIMediaType(schema=schema_of(body))}
                 self.request_body = RequestBody(content=content, required=True)
+            elif file is not None:
+                form = {"multipart/form-data": OpenAPIMediaType(schema=_form_with_file(file))}
+                self.request_body = RequestBody(content=form, required=True)
             if signed_in:
                 self.security = TOKEN
             self.responses = {
@@ -87,6 +94,11 @@ def _error(status: int) -> OpenAPIResponse:
         required=["message", "statusCode"],
     )
     return OpenAPIResponse(description=ERRORS[status], content={"application/json": OpenAPIMediaType(schema=schema)})
+
+
+def _form_with_file(description: str) -> Schema:
+    file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description=description)
+    return Schema(type=OpenAPIType.OBJECT, properties={"file": file}, required=["file"])
 
 
 def schema_of(struct: type[msgspec.Struct]) -> Schema:

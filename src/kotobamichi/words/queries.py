@@ -7,9 +7,9 @@ from typing import Any, LiteralString
 import msgspec
 
 from kotobamichi.db import Database
-from kotobamichi.pipeline import Statement
+from kotobamichi.pipeline import Row, Statement
 from kotobamichi.words.content import normalise
-from kotobamichi.words.schemas import Example, Word, WordItem, WordQuery
+from kotobamichi.words.schemas import Example, ImportStats, Word, WordItem, WordQuery
 
 ITEM: LiteralString = (
     "w.id, w.hiragana, w.katakana, w.kanji, w.romaji, w.english, w.english, w.pronunciation_url, w.pronunciation_url,"
@@ -23,13 +23,20 @@ LIKE_SIGNS = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 FARTHEST_ON_HOT_PATH = 1000
 PAGE = Statement(
     f"SELECT {ITEM}, (SELECT sum(total)::bigint FROM word_totals) FROM words w"
-    " ORDER BY w.created_at, w.id LIMIT $1 OFFSET $2"
+    " WHERE w.deleted_at IS NULL ORDER BY w.created_at, w.id LIMIT $1 OFFSET $2"
 )
 PAGE_OF_LEVEL = Statement(
-    f"SELECT {ITEM}, (SELECT total FROM word_totals WHERE level = $3) FROM words w WHERE w.level = $3"
-    " ORDER BY w.created_at, w.id LIMIT $1 OFFSET $2"
+    f"SELECT {ITEM}, (SELECT total FROM word_totals WHERE level = $3) FROM words w"
+    " WHERE w.level = $3 AND w.deleted_at IS NULL ORDER BY w.created_at, w.id LIMIT $1 OFFSET $2"
 )
-WORD = Statement(f"SELECT {ITEM}, w.updated_at, w.content_hash, w.examples FROM words w WHERE w.id = $1")
+WHOLE: LiteralString = f"{ITEM}, w.updated_at, w.content_hash, w.examples"
+WORD = Statement(f"SELECT {WHOLE} FROM words w WHERE w.id = $1 AND w.deleted_at IS NULL")
+# Each from an index alone, or from the kept totals.
+STATS: LiteralString = (
+    "SELECT (SELECT coalesce(sum(total), 0)::bigint FROM word_totals),"
+    " (SELECT count(*) FROM words WHERE deleted_at IS NULL AND created_at > now() - interval '24 hours'),"
+    " (SELECT max(created_at) FROM words WHERE deleted_at IS NULL)"
+)
 
 
 async def list_words(database: Database, query: WordQuery) -> tuple[list[WordItem], int]:
@@ -71,14 +78,17 @@ def _total(query: WordQuery, conditions: list[LiteralString]) -> LiteralString:
 
 async def find_word(database: Database, word_id: str) -> Word | None:
     rows = await database.read(WORD, word_id)
-    if not rows:
-        return None
-    values: list[Any] = [*rows[0][:-1], msgspec.convert(rows[0][-1], list[Example])]
+    return to_word(rows[0]) if rows else None
+
+
+def to_word(row: Row) -> Word:
+    """A row of the columns WHOLE."""
+    values: list[Any] = [*row[:-1], msgspec.convert(row[-1], list[Example])]
     return Word(*values)
 
 
 def _conditions(query: WordQuery) -> tuple[list[LiteralString], dict[str, Any]]:
-    conditions: list[LiteralString] = []
+    conditions: list[LiteralString] = ["w.deleted_at IS NULL"]
     parameters: dict[str, Any] = {}
     if query.level:
         conditions.append("w.level = %(level)s")
@@ -96,4 +106,9 @@ def _conditions(query: WordQuery) -> tuple[list[LiteralString], dict[str, Any]]:
 
 
 def _from(conditions: list[LiteralString]) -> LiteralString:
-    return "FROM words w" + (" WHERE " + " AND ".join(conditions) if conditions else "")
+    return "FROM words w WHERE " + " AND ".join(conditions)
+
+
+async def get_import_stats(database: Database) -> ImportStats:
+    row = await database.fetch_one(STATS)
+    return ImportStats(*row) if row else ImportStats(0, 0, None)
