@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.conftest import url_of_database
+from tests.support.accounts import SECRET
 from tests.support.app import App, deploy_app_schema, kotobamichi, started
 
 
@@ -28,7 +29,9 @@ def vocabulary_url(server_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def app(vocabulary_url: str) -> Iterator[App]:
-    with started("serve", DATABASE_URL=vocabulary_url, CORS_ORIGIN="https://learn.example.org") as running:
+    """Limits are off: tests ask from one address far more often than a person does."""
+    settings = {"JWT_SECRET": SECRET, "RATE_LIMIT": "off", "CORS_ORIGIN": "https://learn.example.org"}
+    with started("serve", DATABASE_URL=vocabulary_url, **settings) as running:
         yield running.wait_until_ready()
 
 

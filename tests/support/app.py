@@ -30,11 +30,12 @@ STOP_SECONDS = 20.0
 
 @dataclass
 class App:
-    """A running `kotobamichi` command. `output` is what it has printed so far."""
+    """A running `kotobamichi` command with its settings. `output` is what it has printed so far."""
 
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    settings: dict[str, str]
 
     @property
     def url(self) -> str:
@@ -106,7 +107,7 @@ def started(*arguments: str, **settings: str) -> Iterator[App]:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, env=environment(**settings), start_new_session=True
             )
-        app = App(process, port, log)
+        app = App(process, port, log, settings)
         try:
             yield app
         finally:
