@@ -36,7 +36,7 @@ class WordChanges(msgspec.Struct, rename="camel"):
 
 
 class NewWord(WordChanges, rename="camel", kw_only=True):
-    """A word to be added: the reading and, by one name or the other, the meaning are needed."""
+    """A word to be added, for the documentation: the meaning is needed too, by one name or the other."""
 
     hiragana: Text
 
@@ -46,20 +46,21 @@ PAIRS = (("english", "meaning"), ("pronunciation_url", "pronunciation"))
 
 def read_new_word(content: bytes) -> dict[str, Any]:
     """The columns of a word to be added. Raises BadRequest with a message for every wrong field."""
-    columns, messages = _read(content, NewWord)
-    if "english" not in columns and not any(message.startswith(("english ", "meaning ")) for message in messages):
-        messages += ["english should not be empty", "english must be a string"]
+    columns, messages = _read(content)
+    for needed, names in (("hiragana", ("hiragana ",)), ("english", ("english ", "meaning "))):
+        if needed not in columns and not any(message.startswith(names) for message in messages):
+            messages += [f"{needed} should not be empty", f"{needed} must be a string"]
     return _refuse_or_give(columns, messages)
 
 
 def read_word_changes(content: bytes) -> dict[str, Any]:
     """The columns to be changed, by name; None empties one. Raises BadRequest with a message for every wrong field."""
-    return _refuse_or_give(*_read(content, WordChanges))
+    return _refuse_or_give(*_read(content))
 
 
-def _read(content: bytes, body: type[WordChanges]) -> tuple[dict[str, Any], list[str]]:
+def _read(content: bytes) -> tuple[dict[str, Any], list[str]]:
     messages: list[str] = []
-    columns = read_object(decode_object(content), body, IGNORED, "", messages)
+    columns = read_object(decode_object(content), WordChanges, IGNORED, "", messages)
     for name, other in PAIRS:
         if other not in columns:
             continue
