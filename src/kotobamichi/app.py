@@ -39,9 +39,11 @@ from kotobamichi.http import (
     answer_unexpected,
 )
 from kotobamichi.settings import Settings, read_settings
+from kotobamichi.shortcut import Shortcut
 from kotobamichi.words import routes as words
 from kotobamichi.words.importing import Imports
 from kotobamichi.words.imports import load_vocabulary
+from kotobamichi.words.signposts import SignpostBook
 from kotobamichi.words.vocabulary import ATTRIBUTION
 from michi.errors import DatabaseUnreachable, MichiError
 from michi.folder import read_folder
@@ -67,6 +69,7 @@ def create_app(settings: Settings) -> ASGIApp:
     gate = SchemaGate(database, folder)
     freshness = Freshness(database)
     answers = Answers(freshness)
+    signposts = SignpostBook(database, freshness)
     imports = Imports(settings.target, settings.import_folder)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
@@ -98,6 +101,9 @@ def create_app(settings: Settings) -> ASGIApp:
     async def provide_settings() -> Settings:
         return settings
 
+    async def provide_signposts() -> SignpostBook:
+        return signposts
+
     async def provide_imports() -> Imports:
         return imports
 
@@ -108,6 +114,7 @@ def create_app(settings: Settings) -> ASGIApp:
             "gate": provide_gate,
             "answers": provide_answers,
             "settings": provide_settings,
+            "signposts": provide_signposts,
             "imports": provide_imports,
         },
         state=State({"identities": Identities(database, freshness, secret)}),
@@ -125,7 +132,7 @@ def create_app(settings: Settings) -> ASGIApp:
         logging_config=None,
         debug=False,
     )
-    return Conventions(app, settings.cors_origins, gate)
+    return Conventions(Shortcut(app, answers), settings.cors_origins, gate)
 
 
 async def _become_ready(gate: SchemaGate, settings: Settings) -> None:

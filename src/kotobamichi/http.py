@@ -52,7 +52,8 @@ def answer_api_error(_request: Request[Any, Any, Any], error: ApiError) -> Respo
 
 def json_answer(answer: Answer) -> Response[bytes]:
     """What is known already as bytes, with the tag it has."""
-    return Response(answer.body, media_type=MediaType.JSON, headers={"etag": answer.etag.decode()})
+    headers = {"etag": answer.etag.decode(), **({"link": answer.link} if answer.link else {})}
+    return Response(answer.body, media_type=MediaType.JSON, headers=headers)
 
 
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:

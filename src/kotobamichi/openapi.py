@@ -46,12 +46,15 @@ def describe(
     *parameters: Parameter,
     body: type[msgspec.Struct] | None = None,
     file: str | None = None,
+    answer: Any = None,
     errors: Sequence[int] = (),
     signed_in: bool = False,
 ) -> type[Operation]:
     """An OpenAPI operation with these query parameters, this JSON body and these errors; `signed_in` needs a token.
 
     `file` describes what is uploaded as the field `file` of a multipart form.
+
+    `answer` is the type of the answer's body where the handler gives its bytes.
 
     Parameters and bodies are read by our own code, for the wording of its refusals, so the framework does not know them.
     """
@@ -67,6 +70,10 @@ def describe(
             elif file is not None:
                 form = {"multipart/form-data": OpenAPIMediaType(schema=_form_with_file(file))}
                 self.request_body = RequestBody(content=form, required=True)
+            if answer is not None:
+                for code, response in (self.responses or {}).items():
+                    if code.startswith("2") and isinstance(response, OpenAPIResponse):
+                        response.content = {"application/json": OpenAPIMediaType(schema=schema_of(answer))}
             if signed_in:
                 self.security = TOKEN
             self.responses = {
@@ -101,8 +108,8 @@ def _form_with_file(description: str) -> Schema:
     return Schema(type=OpenAPIType.OBJECT, properties={"file": file}, required=["file"])
 
 
-def schema_of(struct: type[msgspec.Struct]) -> Schema:
-    """A struct's JSON schema, with everything that it refers to inside it."""
+def schema_of(struct: Any) -> Schema:
+    """The JSON schema of a struct or a list of structs, with everything that it refers to inside it."""
     (schema,), components = msgspec.json.schema_components([struct], ref_template="{name}")
     return _schema(schema, components)
 

@@ -133,13 +133,13 @@ def test_what_was_used_least_recently_goes_first(schema_url: str) -> None:
             await answers.get(key, ("words",), make)
         await answers.get(0, ("words",), make)
         await answers.get(6, ("words",), make)
-        assert list(answers.kept) == [2, 3, 4, 5, 0, 6]
-        assert answers.bytes == 6 * 1500
+        assert list(answers.shelf.kept) == [2, 3, 4, 5, 0, 6]
+        assert answers.shelf.bytes == 6 * 1500
 
         async def make_big() -> bytes:
             return b"x" * 5000
 
         await answers.get("big", ("words",), make_big)
-        assert "big" not in answers.kept
+        assert "big" not in answers.shelf.kept
 
     use(schema_url, work)

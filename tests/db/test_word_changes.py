@@ -12,15 +12,21 @@ import pytest
 
 from kotobamichi.db import Database
 from kotobamichi.errors import Conflict, NotFound
+from kotobamichi.freshness import Freshness
 from kotobamichi.ids import new_id
 from kotobamichi.words import service
 from kotobamichi.words.content import content_hash
-from kotobamichi.words.schemas import WordQuery
+from kotobamichi.words.schemas import WordPage, WordQuery
+from kotobamichi.words.signposts import SignpostBook
 from michi.settings import parse_url
 from tests.db.conftest import Connection
 
 Result = TypeVar("Result")
 AO = {"hiragana": "あお", "english": "blue"}
+
+
+async def listed(database: Database, query: WordQuery) -> WordPage:
+    return await service.list_words(database, SignpostBook(database, Freshness(database)), query)
 
 
 def use(url: str, work: Callable[[Database], Awaitable[Result]]) -> Result:
@@ -98,7 +104,7 @@ def test_a_word_in_use_is_hidden_and_its_content_brings_it_back(schema_url: str,
             WordQuery(topic="Colours"),
             WordQuery(level="N5", after=word.id),
         ):
-            page = await service.list_words(database, query)
+            page = await listed(database, query)
             assert word.id not in {item.id for item in page.words}, query
             assert page.pagination.total == len(
                 {"b": [], "red": [1]}.get(query.search or "", [1] if not query.topic else [])
@@ -117,7 +123,7 @@ def test_a_word_in_use_is_hidden_and_its_content_brings_it_back(schema_url: str,
         assert revived.id == word.id
         assert (revived.english, revived.level, revived.topic) == ("Blue", None, None)
         assert revived.created_at > word.created_at
-        assert [item.id for item in (await service.list_words(database, WordQuery())).words] == [other.id, word.id]
+        assert [item.id for item in (await listed(database, WordQuery())).words] == [other.id, word.id]
         assert totals_are_right(connection)
 
     use(schema_url, work)
@@ -163,7 +169,7 @@ def test_clearing_empties_the_lists_and_takes_no_question_from_a_quiz(schema_url
         )
         await service.delete_word(database, words[1].id)
         assert await service.clear_words(database) == 4
-        assert (await service.list_words(database, WordQuery())).pagination.total == 0
+        assert (await listed(database, WordQuery())).pagination.total == 0
         assert await service.clear_words(database) == 0
 
     use(schema_url, work)

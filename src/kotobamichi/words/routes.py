@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Router, delete, get, patch, post
+from litestar import Request, Response, Router, delete, get, patch, post
 
 from kotobamichi.accounts.identity import administrator
 from kotobamichi.bodies import Text, read_body
 from kotobamichi.db import Database
+from kotobamichi.freshness import Answers, Kind
+from kotobamichi.http import json_answer
 from kotobamichi.openapi import describe, integer, text
+from kotobamichi.shortcut import target_of
 from kotobamichi.words import service
 from kotobamichi.words.bodies import NewWord, WordChanges, read_new_word, read_word_changes
 from kotobamichi.words.importing import Imports
@@ -26,9 +29,13 @@ from kotobamichi.words.schemas import (
     WordPage,
     read_word_query,
 )
+from kotobamichi.words.signposts import SignpostBook
 from kotobamichi.words.uploads import MOST_BODY_BYTES
 
 AnyRequest = Request[Any, Any, Any]
+
+# What a word or a list of words changes with.
+TOLD_OF: tuple[Kind, ...] = ("words",)
 
 ListWords = describe(
     integer("page", "The page, from 1.", default=1),
@@ -38,8 +45,10 @@ ListWords = describe(
     text("topic", "Exactly this topic."),
     text("partOfSpeech", "Exactly this part of speech."),
     text("after", "The id of the last word already seen, in place of a page: stays fast however far the list goes."),
+    answer=WordPage,
     errors=(400,),
 )
+ShowWord = describe(answer=Word, errors=(404,))
 AddWord = describe(body=NewWord, errors=(400, 403, 409, 413), signed_in=True)
 ChangeWord = describe(body=WordChanges, errors=(400, 403, 404, 409, 413), signed_in=True)
 DeleteWord = describe(errors=(403, 404), signed_in=True)
@@ -62,13 +71,23 @@ ImportFromFolder = describe(body=ImportFile, errors=(400, 403, 413), signed_in=T
 
 
 @get(operation_class=ListWords, summary="List words, oldest first")
-async def list_words(request: AnyRequest, database: Database) -> WordPage:
-    return await service.list_words(database, read_word_query(request.query_params))
+async def list_words(
+    request: AnyRequest, database: Database, answers: Answers, signposts: SignpostBook
+) -> Response[bytes]:
+    query = read_word_query(request.query_params)
+
+    async def make() -> bytes:
+        return msgspec.json.encode(await service.list_words(database, signposts, query))
+
+    return json_answer(await answers.get(target_of(request.scope), TOLD_OF, make))
 
 
-@get("/{word_id:str}", operation_class=describe(errors=(404,)), summary="Show a word")
-async def show_word(word_id: str, database: Database) -> Word:
-    return await service.get_word(database, word_id)
+@get("/{word_id:str}", operation_class=ShowWord, summary="Show a word")
+async def show_word(request: AnyRequest, word_id: str, database: Database, answers: Answers) -> Response[bytes]:
+    async def make() -> bytes:
+        return msgspec.json.encode(await service.get_word(database, word_id))
+
+    return json_answer(await answers.get(target_of(request.scope), TOLD_OF, make))
 
 
 @post(guards=[administrator], operation_class=AddWord, summary="Add a word")

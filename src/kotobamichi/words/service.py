@@ -9,13 +9,15 @@ from kotobamichi.errors import BadRequest
 from kotobamichi.ids import parse_id
 from kotobamichi.words import changes, queries
 from kotobamichi.words.schemas import ImportStats, Pagination, Word, WordPage, WordQuery
+from kotobamichi.words.signposts import SignpostBook
 
 
-async def list_words(database: Database, query: WordQuery) -> WordPage:
+async def list_words(database: Database, book: SignpostBook, query: WordQuery) -> WordPage:
     """A page and how many words match in all. Raises BadRequest where `after` names a word that is gone."""
-    words, total = await queries.list_words(database, query)
-    if query.after is not None and not words and await queries.find_word(database, query.after) is None:
-        raise BadRequest(["after must be the id of a word"])
+    try:
+        words, total = await queries.list_words(database, book, query)
+    except queries.WordGone:
+        raise BadRequest(["after must be the id of a word"]) from None
     return WordPage(words, Pagination(query.page, query.limit, total, -(-total // query.limit)))
 
 
