@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
+from benchmarks.http import imports
 from benchmarks.postgres import Postgres, server
 from benchmarks.process import (
     CACHE,
@@ -42,17 +43,19 @@ WRK_ERRORS = re.compile(r"Socket errors:.*|Non-2xx.*")
 
 @dataclass(frozen=True)
 class Request:
-    """What one measurement asks for; `repeat` sends the ETag of the answer back, as a browser does."""
+    """What one measurement asks for; `repeat` sends the ETag of the answer back, as a browser does. A script chooses other paths."""
 
     title: str
     path: str
     repeat: bool = False
+    script: str | None = None
 
 
 REQUESTS = (
     Request("words, 20 a page", "/v1/words?limit=20"),
     Request("words, 10 a page", "/v1/words?page=1&limit=10"),
     Request("words, page 400 of 20", "/v1/words?page=400&limit=20"),
+    Request("words, any page of 20", "/v1/words?page=200&limit=20", script="pages.lua"),
     Request("repeat read, If-None-Match", "/v1/words?limit=20", repeat=True),
     Request("/v1/health, the ceiling", "/v1/health"),
 )
@@ -66,7 +69,10 @@ def measure(rounds: int, seconds: int) -> dict[str, Any]:
         with _contestants(postgres, main, Path(logs)):
             _check_same_answers()
             results = _race(rounds, seconds)
-    return {"rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "requests": results}
+            imported = imports.measure(PORTS["ours"], rounds)
+    return {
+        "rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "requests": results, "import": imported,
+    }  # fmt: skip
 
 
 def build_peer() -> Path:
@@ -87,6 +93,7 @@ def _prepare_words(postgres: Postgres) -> None:
     env = environment(DATABASE_URL=postgres.url())
     run([str(SCRIPTS / "michi"), "deploy"], 60, env)
     run([str(SCRIPTS / "kotobamichi"), "words", "load"], 60, env)
+    imports.prepare(postgres)
     # What autovacuum does within a minute: without it the peer's count would have to look into the table itself.
     postgres.execute("VACUUM (ANALYZE)")
 
@@ -95,7 +102,7 @@ def _prepare_words(postgres: Postgres) -> None:
 def _contestants(postgres: Postgres, main: Path, logs: Path) -> Iterator[None]:
     """Both servers run all the time; only one is asked at a time."""
     common = {"DATABASE_URL": postgres.url(), "DATABASE_POOL_SIZE": POOL_SIZE, "HOST": HOST}
-    ours = environment(**common, PORT=str(PORTS["ours"]), WORKERS="1", RATE_LIMIT="off")
+    ours = environment(**common, PORT=str(PORTS["ours"]), WORKERS="1", RATE_LIMIT="off", JWT_SECRET=imports.SECRET)
     # node-postgres reads a socket's folder only where the URL names a host besides.
     url = postgres.url().replace("@/", "@localhost/")
     peer = environment(**common | {"DATABASE_URL": url}, PORT=str(PORTS["peer"]), NODE_ENV="production")
@@ -139,6 +146,8 @@ def _load(request: Request, port: int, seconds: int) -> dict[str, float]:
             raise BenchmarkFailed(f"port {port} does not answer 304 to {request.path}")
         headers = ["-H", f"If-None-Match: {tag}"]
     command = [require("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *headers]
+    if request.script:
+        command += ["-s", str(Path(__file__).parent / request.script)]
     said = run([*command, f"http://{HOST}:{port}{request.path}"], seconds + 30, environment())
     # wrk counts a 304 among neither its errors nor its failures.
     if (wrong := WRK_ERRORS.search(said)) is not None:
@@ -186,4 +195,4 @@ def show(result: dict[str, Any]) -> str:
                 f"{late['peer']:.1f}", table.raw(rates["ours"]), table.raw(rates["peer"]),
             ]
         )  # fmt: skip
-    return table.markdown(heads, rows)
+    return table.markdown(heads, rows) + "\n\n" + imports.show(result["import"])
