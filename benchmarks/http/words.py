@@ -43,7 +43,7 @@ WRK_ERRORS = re.compile(r"Socket errors:.*|Non-2xx.*")
 
 @dataclass(frozen=True)
 class Request:
-    """What one measurement asks for; `repeat` sends the ETag of the answer back, as a browser does. A script chooses other paths."""
+    """What one measurement asks for; `repeat` sends the answer's ETag back, as a browser does. A script chooses other paths."""
 
     title: str
     path: str
