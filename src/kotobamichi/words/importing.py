@@ -49,11 +49,16 @@ class Imports:
             raise
         # The thread owns file and turn from here on: it goes on where the client goes away.
         task = asyncio.get_running_loop().run_in_executor(None, self._import, file)
-        task.add_done_callback(lambda _task: self.turns.release())
+        task.add_done_callback(self._end_turn)
         try:
             return await asyncio.shield(task)
         except CsvRefused as refused:
             raise BadRequest(str(refused)) from None
+
+    def _end_turn(self, task: asyncio.Future[ImportReport]) -> None:
+        self.turns.release()
+        if not task.cancelled():
+            task.exception()  # seen, also where nobody waits any more
 
     def _import(self, file: IO[bytes]) -> ImportReport:
         with file, connect_for_command(self.target) as connection:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, delete, get, patch, post
+from litestar.exceptions import InternalServerException
 
 from kotobamichi.accounts.identity import administrator
 from kotobamichi.bodies import Text, read_body
 from kotobamichi.db import Database
+from kotobamichi.errors import BadRequest
 from kotobamichi.freshness import Answers, Kind
 from kotobamichi.http import json_answer
 from kotobamichi.openapi import describe, integer, text
@@ -122,7 +125,15 @@ async def delete_word(word_id: str, database: Database) -> DeletedWord:
     description="Good rows are stored and bad ones reported, all in one transaction.",
 )
 async def import_upload(request: AnyRequest, imports: Imports) -> ImportReport:
-    return await imports.import_upload(request.headers.get("content-type"), request.stream())
+    return await imports.import_upload(request.headers.get("content-type"), _chunks(request))
+
+
+async def _chunks(request: AnyRequest) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except InternalServerException:  # so the framework says that the client has gone
+        raise BadRequest("The upload ended before it was whole") from None
 
 
 @post(
