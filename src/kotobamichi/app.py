@@ -43,7 +43,7 @@ from kotobamichi.shortcut import Shortcut
 from kotobamichi.words import routes as words
 from kotobamichi.words.importing import Imports
 from kotobamichi.words.imports import load_vocabulary
-from kotobamichi.words.signposts import SignpostBook
+from kotobamichi.words.reading import WordReader
 from kotobamichi.words.vocabulary import ATTRIBUTION
 from michi.errors import DatabaseUnreachable, MichiError
 from michi.folder import read_folder
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> ASGIApp:
     gate = SchemaGate(database, folder)
     freshness = Freshness(database)
     answers = Answers(freshness)
-    signposts = SignpostBook(database, freshness)
+    word_reader = WordReader(database, freshness, answers)
     imports = Imports(settings.target, settings.import_folder)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
@@ -101,8 +101,8 @@ def create_app(settings: Settings) -> ASGIApp:
     async def provide_settings() -> Settings:
         return settings
 
-    async def provide_signposts() -> SignpostBook:
-        return signposts
+    async def provide_word_reader() -> WordReader:
+        return word_reader
 
     async def provide_imports() -> Imports:
         return imports
@@ -114,7 +114,7 @@ def create_app(settings: Settings) -> ASGIApp:
             "gate": provide_gate,
             "answers": provide_answers,
             "settings": provide_settings,
-            "signposts": provide_signposts,
+            "word_reader": provide_word_reader,
             "imports": provide_imports,
         },
         state=State({"identities": Identities(database, freshness, secret)}),

@@ -13,13 +13,13 @@ from kotobamichi.accounts.identity import administrator
 from kotobamichi.bodies import Text, read_body
 from kotobamichi.db import Database
 from kotobamichi.errors import BadRequest
-from kotobamichi.freshness import Answers, Kind
 from kotobamichi.http import json_answer
 from kotobamichi.openapi import describe, integer, text
 from kotobamichi.shortcut import target_of
 from kotobamichi.words import service
 from kotobamichi.words.bodies import NewWord, WordChanges, read_new_word, read_word_changes
 from kotobamichi.words.importing import Imports
+from kotobamichi.words.reading import WordReader
 from kotobamichi.words.schemas import (
     DEFAULT_LIMIT,
     LEVELS,
@@ -32,13 +32,9 @@ from kotobamichi.words.schemas import (
     WordPage,
     read_word_query,
 )
-from kotobamichi.words.signposts import SignpostBook
 from kotobamichi.words.uploads import MOST_BODY_BYTES
 
 AnyRequest = Request[Any, Any, Any]
-
-# What a word or a list of words changes with.
-TOLD_OF: tuple[Kind, ...] = ("words",)
 
 ListWords = describe(
     integer("page", "The page, from 1.", default=1),
@@ -74,23 +70,14 @@ ImportFromFolder = describe(body=ImportFile, errors=(400, 403, 413), signed_in=T
 
 
 @get(operation_class=ListWords, summary="List words, oldest first")
-async def list_words(
-    request: AnyRequest, database: Database, answers: Answers, signposts: SignpostBook
-) -> Response[bytes]:
+async def list_words(request: AnyRequest, word_reader: WordReader) -> Response[bytes]:
     query = read_word_query(request.query_params)
-
-    async def make() -> bytes:
-        return msgspec.json.encode(await service.list_words(database, signposts, query))
-
-    return json_answer(await answers.get(target_of(request.scope), TOLD_OF, make))
+    return json_answer(await word_reader.list_words(target_of(request.scope), query))
 
 
 @get("/{word_id:str}", operation_class=ShowWord, summary="Show a word")
-async def show_word(request: AnyRequest, word_id: str, database: Database, answers: Answers) -> Response[bytes]:
-    async def make() -> bytes:
-        return msgspec.json.encode(await service.get_word(database, word_id))
-
-    return json_answer(await answers.get(target_of(request.scope), TOLD_OF, make))
+async def show_word(request: AnyRequest, word_id: str, word_reader: WordReader) -> Response[bytes]:
+    return json_answer(await word_reader.show_word(target_of(request.scope), word_id))
 
 
 @post(guards=[administrator], operation_class=AddWord, summary="Add a word")
