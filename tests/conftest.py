@@ -9,10 +9,15 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import conninfo, sql
 
 from kotobamichi import embedded
 from tests.support.servers import folder_for_server
+
+# How long an example takes says something of the machine and who shares it, not of the code.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")
