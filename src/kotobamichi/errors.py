@@ -78,17 +78,20 @@ class TooManyRequests(ApiError):
     status = 429
 
 
-class PayloadTooLarge(ApiError):
-    """The body has no `error`, as the original's body parser answers."""
+class BodyTooLarge(ApiError):
+    """As the framework of the original words it; the body has no `error`."""
 
     status = 413
 
     def __init__(self) -> None:
-        super().__init__("request entity too large")
+        super().__init__("request entity too large", {"Connection": "close"})
 
 
-class Unavailable(ApiError):
-    """Nothing is wrong with the request; the server cannot do it at the moment."""
+class Busy(ApiError):
+    """Nothing is wrong with the request; there is too much to do at this moment."""
 
     status = 503
     error = "Service Unavailable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, {"Retry-After": "1"})

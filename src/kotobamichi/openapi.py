@@ -71,9 +71,9 @@ def describe(
                 form = {"multipart/form-data": OpenAPIMediaType(schema=_form_with_file(file))}
                 self.request_body = RequestBody(content=form, required=True)
             if answer is not None:
-                for code, response in (self.responses or {}).items():
-                    if code.startswith("2") and isinstance(response, OpenAPIResponse):
-                        response.content = {"application/json": OpenAPIMediaType(schema=schema_of(answer))}
+                for code, success in (self.responses or {}).items():
+                    if code.startswith("2") and isinstance(success, OpenAPIResponse):
+                        success.content = {"application/json": OpenAPIMediaType(schema=schema_of(answer))}
             if signed_in:
                 self.security = TOKEN
             self.responses = {

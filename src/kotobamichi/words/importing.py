@@ -33,7 +33,7 @@ class Imports:
     async def import_upload(self, content_type: str | None, chunks: AsyncIterator[bytes]) -> ImportReport:
         """Takes the whole file first, so that a slow client holds neither a turn nor a connection.
 
-        Raises BadRequest, PayloadTooLarge, and what keeps us from the database.
+        Raises BadRequest, BodyTooLarge, and what keeps us from the database.
         """
         return await self._run(await receive_file(content_type, chunks))
 

@@ -13,7 +13,7 @@ from typing import IO
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from kotobamichi.errors import BadRequest, PayloadTooLarge, Unavailable
+from kotobamichi.errors import BadRequest, BodyTooLarge, Busy
 
 MOST_FILE_BYTES = 20 * 1024 * 1024
 # The other fields and the heads of all of them.
@@ -27,7 +27,7 @@ MOST_FIELDS = 20
 async def receive_file(content_type: str | None, chunks: AsyncIterator[bytes]) -> IO[bytes]:
     """The field `file`, open at its beginning; the caller closes it.
 
-    Raises BadRequest for a body that is no multipart form or has no such file, PayloadTooLarge as soon as the file is.
+    Raises BadRequest for a body that is no multipart form or has no such file, BodyTooLarge as soon as the file is.
     """
     upload = Upload(_boundary(content_type))
     try:
@@ -38,7 +38,7 @@ async def receive_file(content_type: str | None, chunks: AsyncIterator[bytes]) -
         await upload.write()
     except OSError as error:
         upload.spool.close()
-        raise Unavailable("There is no room for the file at the moment.") from error
+        raise Busy("There is no room for the file at the moment") from error
     except BaseException:
         upload.spool.close()
         raise
@@ -81,7 +81,7 @@ class Upload:
     def _keep(self, content: bytes) -> None:
         self.file_bytes += len(content)
         if self.file_bytes > MOST_FILE_BYTES:
-            raise PayloadTooLarge
+            raise BodyTooLarge
         self.waiting_bytes += len(content)
         self.pieces.append(content)
 
