@@ -6,6 +6,7 @@ However slowly it comes, it holds nothing but a temporary file: no connection, n
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncIterator
 from email.message import Message
@@ -14,6 +15,8 @@ from typing import IO
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from kotobamichi.errors import BadRequest, BodyTooLarge, Busy
+
+log = logging.getLogger("kotobamichi.words")
 
 MOST_FILE_BYTES = 20 * 1024 * 1024
 # The other fields and the heads of all of them.
@@ -38,6 +41,7 @@ async def receive_file(content_type: str | None, chunks: AsyncIterator[bytes]) -
         await upload.write()
     except OSError as error:
         upload.spool.close()
+        log.error("an upload could not be written to %s: %s", tempfile.gettempdir(), error)
         raise Busy("There is no room for the file at the moment") from error
     except BaseException:
         upload.spool.close()
@@ -50,7 +54,10 @@ class Upload:
     """A multipart body on its way in: what belongs to the file goes to `spool`."""
 
     def __init__(self, boundary: str) -> None:
-        self.parser = PushMultipartParser(boundary, max_segment_count=MOST_FIELDS, strict=False)
+        try:
+            self.parser = PushMultipartParser(boundary, max_segment_count=MOST_FIELDS, strict=False)
+        except (MultipartError, UnicodeError) as error:
+            raise _broken() from error
         self.spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=PIECE_BYTES)  # noqa: SIM115 -- the caller closes it
         self.pieces: list[bytes] = []
         self.waiting_bytes = 0
