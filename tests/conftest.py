@@ -15,8 +15,11 @@ from psycopg import conninfo, sql
 from kotobamichi import embedded
 from tests.support.servers import folder_for_server
 
-# No deadlines: a busy machine is no fault. A failure prints how to repeat it.
-hypothesis.settings.register_profile("tests", deadline=None, print_blob=True)
+# No deadlines: how long an example takes says something of the machine and who shares it, not of the code. A failure prints how to
+# repeat it.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("tests")
 
 

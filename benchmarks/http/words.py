@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import statistics
 import tempfile
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
-from benchmarks.http.load import CONNECTIONS, load_one
+from benchmarks.http import imports
+from benchmarks.http.load import CONNECTIONS, Asked, load_many, load_one
 from benchmarks.postgres import Postgres, server
 from benchmarks.process import (
     CACHE,
@@ -40,17 +42,21 @@ POOL_SIZE = "10"
 
 @dataclass(frozen=True)
 class Request:
-    """What one measurement asks for; `repeat` sends the ETag of the answer back, as a browser does."""
+    """What one measurement asks for; `repeat` sends the answer's ETag back, as a browser does; `any_of` are asked in turn."""
 
     title: str
     path: str
     repeat: bool = False
+    any_of: tuple[str, ...] = ()
 
 
+ANY_PAGE = tuple(f"/v1/words?limit=20&page={page}" for page in random.Random(20261125).sample(range(1, 418), 417))
 REQUESTS = (
     Request("words, 20 a page", "/v1/words?limit=20"),
     Request("words, 10 a page", "/v1/words?page=1&limit=10"),
     Request("words, page 400 of 20", "/v1/words?page=400&limit=20"),
+    # What a cache of one page cannot answer.
+    Request("words, any page of 20", "/v1/words?page=200&limit=20", any_of=ANY_PAGE),
     Request("repeat read, If-None-Match", "/v1/words?limit=20", repeat=True),
     Request("/v1/health, the ceiling", "/v1/health"),
 )
@@ -64,7 +70,10 @@ def measure(rounds: int, seconds: int) -> dict[str, Any]:
         with _contestants(postgres, main, Path(logs)):
             _check_same_answers()
             results = _race(rounds, seconds)
-    return {"rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "requests": results}
+            imported = imports.measure(PORTS["ours"], rounds)
+    return {
+        "rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "requests": results, "import": imported,
+    }  # fmt: skip
 
 
 def build_peer() -> Path:
@@ -85,6 +94,7 @@ def _prepare_words(postgres: Postgres) -> None:
     env = environment(DATABASE_URL=postgres.url())
     run([str(SCRIPTS / "michi"), "deploy"], 60, env)
     run([str(SCRIPTS / "kotobamichi"), "words", "load"], 60, env)
+    imports.prepare(postgres)
     # What autovacuum does within a minute: without it the peer's count would have to look into the table itself.
     postgres.execute("VACUUM (ANALYZE)")
 
@@ -93,7 +103,7 @@ def _prepare_words(postgres: Postgres) -> None:
 def _contestants(postgres: Postgres, main: Path, logs: Path) -> Iterator[None]:
     """Both servers run all the time; only one is asked at a time."""
     common = {"DATABASE_URL": postgres.url(), "DATABASE_POOL_SIZE": POOL_SIZE, "HOST": HOST}
-    ours = environment(**common, PORT=str(PORTS["ours"]), WORKERS="1", RATE_LIMIT="off")
+    ours = environment(**common, PORT=str(PORTS["ours"]), WORKERS="1", RATE_LIMIT="off", JWT_SECRET=imports.SECRET)
     # node-postgres reads a socket's folder only where the URL names a host besides.
     url = postgres.url().replace("@/", "@localhost/")
     peer = environment(**common | {"DATABASE_URL": url}, PORT=str(PORTS["peer"]), NODE_ENV="production")
@@ -135,6 +145,8 @@ def _load(request: Request, port: int, seconds: int) -> dict[str, float]:
         headers = {"If-None-Match": answer.get("etag", "")}
         if status != 200 or get(port, request.path, headers)[0] != 304:
             raise BenchmarkFailed(f"port {port} does not answer 304 to {request.path}")
+    if request.any_of:
+        return load_many(port, [Asked("GET", path) for path in request.any_of], seconds)
     return load_one(port, request.path, seconds, headers)
 
 
@@ -160,4 +172,4 @@ def show(result: dict[str, Any]) -> str:
                 f"{late['peer']:.1f}", table.raw(rates["ours"]), table.raw(rates["peer"]),
             ]
         )  # fmt: skip
-    return table.markdown(heads, rows)
+    return table.markdown(heads, rows) + "\n\n" + imports.show(result["import"])

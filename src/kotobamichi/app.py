@@ -58,11 +58,14 @@ from kotobamichi.reviews import routes as reviews
 from kotobamichi.routing import Routes
 from kotobamichi.settings import Settings, read_settings
 from kotobamichi.shared import Shared, attach
+from kotobamichi.shortcut import Shortcut
 from kotobamichi.users import routes as users
 from kotobamichi.words import routes as words
+from kotobamichi.words.importing import Imports
 from kotobamichi.words.imports import load_vocabulary
+from kotobamichi.words.reading import WordReader
 from kotobamichi.words.vocabulary import ATTRIBUTION
-from michi.errors import MichiError
+from michi.errors import DatabaseUnreachable, MichiError
 from michi.folder import read_folder
 
 log = get_log("kotobamichi")
@@ -87,6 +90,8 @@ def create_app(settings: Settings) -> ASGIApp:
     freshness = Freshness(database)
     answers = Answers(freshness)
     quiz_shelf = new_shelf(freshness)
+    word_reader = WordReader(database, freshness, answers)
+    imports = Imports(settings.target, settings.import_folder)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
     sessions = Sessions(secret, settings.tokens.access_seconds, settings.tokens.refresh_seconds)
@@ -142,6 +147,8 @@ def create_app(settings: Settings) -> ASGIApp:
             "accounts": _given(accounts),
             "jar": _given(Cookies(settings.tokens)),
             "quiz_shelf": _given(quiz_shelf),
+            "word_reader": _given(word_reader),
+            "imports": _given(imports),
             "monitor": Provide(lambda: monitor, sync_to_thread=False),  # made below
         },
         state=State({"identities": Identities(database, freshness, secret)}),
@@ -151,6 +158,7 @@ def create_app(settings: Settings) -> ASGIApp:
             HTTPException: answer_http_exception,
             psycopg.OperationalError: answer_database_away,
             PoolTimeout: answer_database_away,
+            DatabaseUnreachable: answer_database_away,
             Exception: answer_unexpected,
         },
         lifespan=[lifespan],
@@ -163,7 +171,7 @@ def create_app(settings: Settings) -> ASGIApp:
     monitor = Monitor(settings, database, gate, store, numbers, Reader(shared, routes.all, __version__))
     requests = RequestLog(settings.log_format)
     return Conventions(
-        app,
+        Shortcut(app, answers),
         routes,
         Origins(settings.cors_origins),
         Limiter(Clients(settings.limits.trusted_proxies), store) if store is not None else None,

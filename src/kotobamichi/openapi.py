@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import msgspec
 from litestar.openapi.spec import (
-    OpenAPIFormat,
     OpenAPIMediaType,
     OpenAPIResponse,
     OpenAPIType,
@@ -17,6 +16,7 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
+from litestar.openapi.spec.enums import OpenAPIFormat
 
 # What the errors of contract section 0 are, in words.
 ERRORS = {
@@ -55,6 +55,7 @@ def text(name: str, description: str, one_of: Sequence[str] | None = None) -> Pa
 def describe(
     *parameters: Parameter,
     body: type[msgspec.Struct] | None = None,
+    file: str | None = None,
     answer: Any = None,
     errors: Sequence[int] = (),
     signed_in: bool = False,
@@ -62,7 +63,8 @@ def describe(
 ) -> type[Operation]:
     """An OpenAPI operation with these query parameters, this JSON body and these errors; `signed_in` needs a token.
 
-    `role` needs one of an account with that role, and the document says so as `x-role`.
+    `role` needs one of an account with that role, and the document says so as `x-role`. `file` describes what is uploaded as the
+    field `file` of a multipart form.
     `answer` is the type of the answer's body where the handler gives its bytes.
 
     Parameters and bodies are read by our own code, for the wording of its refusals, so the framework does not know them.
@@ -79,6 +81,9 @@ def describe(
             if body is not None:
                 content = {"application/json": OpenAPIMediaType(schema=schema_of(body))}
                 self.request_body = RequestBody(content=content, required=True)
+            elif file is not None:
+                form = {"multipart/form-data": OpenAPIMediaType(schema=_form_with_file(file))}
+                self.request_body = RequestBody(content=form, required=True)
             if answer is not None:
                 for code, success in (self.responses or {}).items():
                     if code.startswith("2") and isinstance(success, OpenAPIResponse):
@@ -112,6 +117,11 @@ def _error(status: int) -> OpenAPIResponse:
         required=["message", "statusCode"],
     )
     return OpenAPIResponse(description=ERRORS[status], content={"application/json": OpenAPIMediaType(schema=schema)})
+
+
+def _form_with_file(description: str) -> Schema:
+    file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description=description)
+    return Schema(type=OpenAPIType.OBJECT, properties={"file": file}, required=["file"])
 
 
 def schema_of(struct: Any) -> Schema:

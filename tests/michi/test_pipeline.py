@@ -144,7 +144,7 @@ def test_d22_killed_while_its_statements_run_nothing_is_committed_afterwards(ope
 
 def test_d30_a_signal_at_any_moment_leaves_whole_migrations_and_no_lock(operator: Operator) -> None:
     seed = random.randrange(10**6)
-    print(f"seed {seed}")  # noqa: T201
+    print(f"seed {seed}")
     chance = random.Random(seed)
     names = [operator.write(f"20260101{number:06}_item", TABLE.format(n=number)) for number in range(100)]
     operator.sum()

@@ -90,7 +90,7 @@ async def show_quiz(
     database: Database, answers: Answers, shelf: QuizShelf, quiz_id: str, viewer: Identity | None
 ) -> Answer:
     """The quiz with its words. Raises NotFound like `get_quiz`."""
-    revisions = await answers.freshness.look()
+    revisions = await answers.shelf.freshness.look()
     quiz = await get_quiz(database, shelf, quiz_id, viewer, revisions)
 
     async def make() -> bytes:
