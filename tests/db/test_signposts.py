@@ -10,11 +10,12 @@ import psycopg
 import pytest
 
 from kotobamichi.db import Database
+from kotobamichi.errors import Busy
 from kotobamichi.freshness import Freshness
 from kotobamichi.words import queries
 from kotobamichi.words.queries import filter_of
 from kotobamichi.words.schemas import WordItem, WordQuery
-from kotobamichi.words.signposts import FIRST, STEP, SignpostBook
+from kotobamichi.words.signposts import FIRST, MOST_AT_ONCE, MOST_WAITING, STEP, SignpostBook
 from tests.db.conftest import Connection
 from tests.db.test_word_changes import use
 
@@ -130,6 +131,28 @@ def test_signposts_are_set_up_once_for_all_who_ask_and_the_oldest_go_first(schem
             await book.find(filter_of(WordQuery(search=f"{number}")))
         assert book.shelf.bytes <= book.shelf.most_bytes
         assert wanted not in book.shelf.kept
+
+    use(schema_url, work)
+
+
+def test_who_would_wait_behind_too_many_searches_is_told_so(schema_url: str, filled: Connection) -> None:
+    async def work(database: Database) -> None:
+        book = SignpostBook(database, Freshness(database))
+        for _ in range(MOST_AT_ONCE):
+            await book.turns.acquire()
+        searches = [
+            asyncio.create_task(book.find(filter_of(WordQuery(search=f"{number}")))) for number in range(MOST_WAITING)
+        ]
+        while book.waiting < MOST_WAITING:  # noqa: ASYNC110 -- a number, not an event
+            await asyncio.sleep(0.01)
+        with pytest.raises(Busy):
+            await book.find(filter_of(WordQuery(search="one too many")))
+        same = asyncio.create_task(book.find(filter_of(WordQuery(search="0"))))
+        for _ in range(MOST_AT_ONCE):
+            book.turns.release()
+        found = await asyncio.gather(*searches, same)
+        assert found[-1] is found[0]
+        assert (await book.find(filter_of(WordQuery(search="one too many")))).total == 0
 
     use(schema_url, work)
 

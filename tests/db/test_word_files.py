@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -37,11 +38,14 @@ def words_of(url: str) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-def other_url(server_url: str) -> str:
-    """A second database with the schema; it goes with the server."""
-    url = url_of_database(server_url, f"other_{os.urandom(6).hex()}")
+def other_url(server_url: str) -> Iterator[str]:
+    """A second database with the schema."""
+    name = f"other_{os.urandom(6).hex()}"
+    url = url_of_database(server_url, name)
     deploy_app_schema(url)
-    return url
+    yield url
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(psycopg.sql.SQL("DROP DATABASE {} WITH (FORCE)").format(psycopg.sql.Identifier(name)))
 
 
 def test_what_is_exported_is_imported_again_as_it_was(schema_url: str, other_url: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import LiteralString, NamedTuple
 
 from kotobamichi.db import Database
+from kotobamichi.errors import Busy
 from kotobamichi.freshness import Freshness, Shelf
 
 # A far page passes over fewer words than this.
@@ -20,6 +21,8 @@ MOST_BYTES = 24 * 1024 * 1024
 KEY_BYTES = 220
 # Each reads an index or, for a search, the whole table; more of them at once would only take turns on the server.
 MOST_AT_ONCE = 2
+# Whoever would be behind these had better come back later than wait.
+MOST_WAITING = 40
 
 
 class Key(NamedTuple):
@@ -73,10 +76,14 @@ class SignpostBook:
     def __init__(self, database: Database, freshness: Freshness) -> None:
         self.database = database
         self.turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self.waiting = 0
         self.shelf: Shelf[Signposts] = Shelf(freshness, MOST_BYTES, _weigh)
 
     async def find(self, wanted: Filter) -> Signposts:
-        """As they were when this was called, or later. Set up once for all who ask for the same between two changes."""
+        """As they were when this was called, or later. Set up once for all who ask for the same between two changes.
+
+        Raises Busy where too many others wait for theirs.
+        """
         return await self.shelf.get(wanted, ("words",), lambda: self._set_up(wanted))
 
     async def _set_up(self, wanted: Filter) -> Signposts:
@@ -89,8 +96,16 @@ class SignpostBook:
                 SELECT w.created_at, w.id, row_number() OVER (ORDER BY w.created_at, w.id) AS n FROM words w WHERE {wanted.where}
             ) AS placed
         """
-        async with self.turns:
-            row = await self.database.fetch_one(statement, {**dict(wanted.parameters), "first": FIRST, "step": STEP})
+        if self.waiting >= MOST_WAITING:
+            raise Busy("Too many searches are waiting. Try again in a moment.")
+        self.waiting += 1
+        try:
+            async with self.turns:
+                row = await self.database.fetch_one(
+                    statement, {**dict(wanted.parameters), "first": FIRST, "step": STEP}
+                )
+        finally:
+            self.waiting -= 1
         assert row is not None
         return Signposts(int(row[0]), _keys(row[1], row[2]), _keys(row[3], row[4]))
 
