@@ -7,12 +7,17 @@ import uuid
 from collections.abc import Iterator
 from urllib.parse import quote
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import conninfo, sql
 
 from kotobamichi import embedded
 from tests.support.servers import folder_for_server
+
+# No deadlines: a busy machine is no fault. A failure prints how to repeat it.
+hypothesis.settings.register_profile("tests", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
