@@ -142,7 +142,7 @@ def _add_index(table: str, index: Index, situation: Situation) -> Iterator[Step]
     name = quote(index.name)
     if not situation.careful(table):
         yield step(Stage.EXPAND, Order.INDEXES, [create_index(index), *_commented(index)], f"DROP INDEX {name}")
-    elif replaced is None or situation.loses_column(table, replaced.columns):
+    elif replaced is None or not situation.keeps_columns(table, replaced.columns):
         yield step(
             Stage.INDEXES, Order.INDEXES, [create_index(index, concurrently=True), *_commented(index)], f"DROP INDEX {name}",
             CONCURRENTLY, alone=True,
@@ -166,7 +166,7 @@ def _drop_index(table: str, index: Index, situation: Situation) -> Iterator[Step
         return
     again = [create_index(index), *_commented(index)]
     if situation.loses_column(table, index.columns):
-        yield step(Stage.CONTRACT, Order.DROP_INDEXES, f"DROP INDEX {name}", again)
+        yield step(Stage.CONTRACT, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
     elif not situation.careful(table):
         yield step(Stage.EXPAND, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
     elif not situation.has("add", "index", index.name, table):

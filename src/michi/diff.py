@@ -146,10 +146,11 @@ def _compare_columns(table: str, before: Column, after: Column, judge: Judge) ->
         return Change("alter", kind, before.name, table, before, after, _arrow(shown(before), shown(after)))
 
     if (before.generated, after.generated) != ("", "") and not _same_generation(table, before, after, judge):
-        yield change("generated", _default)
-    elif (before.type, before.collation) != (after.type, after.collation):
+        yield change("generated", _default)  # it is made anew, so nothing else of it can differ
+        return
+    if (before.type, before.collation) != (after.type, after.collation):
         yield change("type", _type)
-    elif not (before.generated or after.generated) and not _same_default(table, before, after, judge):
+    elif not before.generated and not _same_default(table, before, after, judge):
         yield change("default", _default)
     if any(getattr(before, fact) != getattr(after, fact) for fact in ("identity", "identity_options", "serial")):
         yield change("identity", _identity)
