@@ -127,5 +127,9 @@ class Situation:
         lost = self.dropped_columns | self.recreated_columns
         return not any((table, column) in lost for column in columns)
 
+    def comes_back(self, table: str, name: str) -> bool:
+        """Whether a constraint or index of that name is made anew, so that the old one must make room first."""
+        return any((c.action, c.table, c.name) == ("add", table, name) for c in self.changes)
+
     def has(self, action: str, kind: str, name: str, table: str | None = None) -> bool:
         return any((c.action, c.kind, c.name, c.table) == (action, kind, name, table) for c in self.changes)
