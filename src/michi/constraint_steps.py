@@ -97,7 +97,7 @@ def _attach(table: str, constraint: Constraint) -> Iterator[Step]:
 def _drop(table: str, constraint: Constraint, situation: Situation) -> Iterator[Step]:
     if any((table, column) in situation.recreated_columns for column in constraint.columns):
         return
-    with_column = situation.loses_column(table, constraint.columns)
+    with_column = situation.loses_column(table, constraint.columns) and not situation.comes_back(table, constraint.name)
     order = Order.DROP_FOREIGN_KEYS if constraint.references else Order.DROP_CONSTRAINTS
     ending = "" if constraint.valid else " NOT VALID"
     yield step(
@@ -142,7 +142,7 @@ def _add_index(table: str, index: Index, situation: Situation) -> Iterator[Step]
     name = quote(index.name)
     if not situation.careful(table):
         yield step(Stage.EXPAND, Order.INDEXES, [create_index(index), *_commented(index)], f"DROP INDEX {name}")
-    elif replaced is None or situation.loses_column(table, replaced.columns):
+    elif replaced is None or not situation.keeps_columns(table, replaced.columns):
         yield step(
             Stage.INDEXES, Order.INDEXES, [create_index(index, concurrently=True), *_commented(index)], f"DROP INDEX {name}",
             CONCURRENTLY, alone=True,
@@ -166,7 +166,8 @@ def _drop_index(table: str, index: Index, situation: Situation) -> Iterator[Step
         return
     again = [create_index(index), *_commented(index)]
     if situation.loses_column(table, index.columns):
-        yield step(Stage.CONTRACT, Order.DROP_INDEXES, f"DROP INDEX {name}", again)
+        stage = Stage.EXPAND if situation.comes_back(table, index.name) else Stage.CONTRACT
+        yield step(stage, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
     elif not situation.careful(table):
         yield step(Stage.EXPAND, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
     elif not situation.has("add", "index", index.name, table):

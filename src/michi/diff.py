@@ -146,10 +146,11 @@ def _compare_columns(table: str, before: Column, after: Column, judge: Judge) ->
         return Change("alter", kind, before.name, table, before, after, _arrow(shown(before), shown(after)))
 
     if (before.generated, after.generated) != ("", "") and not _same_generation(table, before, after, judge):
-        yield change("generated", _default)
-    elif (before.type, before.collation) != (after.type, after.collation):
+        yield change("generated", _default)  # it is made anew, so nothing else of it can differ
+        return
+    if (before.type, before.collation) != (after.type, after.collation):
         yield change("type", _type)
-    elif not (before.generated or after.generated) and not _same_default(table, before, after, judge):
+    elif not before.generated and not _same_default(table, before, after, judge):
         yield change("default", _default)
     if any(getattr(before, fact) != getattr(after, fact) for fact in ("identity", "identity_options", "serial")):
         yield change("identity", _identity)
@@ -201,10 +202,21 @@ def _compare_constraints(before: Table, after: Table, scope: Scope, judge: Judge
     for constraint in gone:
         detail = constraint.definition.shown
         yield Change("drop", constraint.kind, constraint.name, before.name, before=constraint, detail=detail)
-    for constraint in new:
+    taken = {old.name for old, _ in pairs} | {c.name for c in gone if not c.columns <= after.columns.keys()}
+    for found in new:
+        chosen_by_models = scope.models is None or (before.name, found.name) in scope.named
+        constraint = found if chosen_by_models else replace(found, name=_free_name(found.name, taken))
+        taken.add(constraint.name)
         yield Change(
             "add", constraint.kind, constraint.name, before.name, after=constraint, detail=constraint.definition.shown
         )
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """What PostgreSQL would choose where the name is taken."""
+    return next(
+        free for free in (name, *(f"{name}{number}" for number in range(1, len(taken) + 1))) if free not in taken
+    )
 
 
 def _same_constraint(table: str, first: Constraint, second: Constraint, judge: Judge) -> bool:

@@ -42,6 +42,8 @@ def find_losses(
 
 
 def _drops_data(change: Change) -> bool:
+    if change.kind == "generated":  # made anew, from other columns
+        return not change.before.generated
     return change.action == "drop" and (
         change.kind == "table" or (change.kind == "column" and not change.before.generated)
     )
@@ -59,7 +61,7 @@ def _count(connection: Connection, schema: str, change: Change, renames: Sequenc
         return None
     assert row is not None
     assert isinstance(row[0], int)
-    return Loss(change.kind, change.path, row[0])
+    return Loss("table" if change.kind == "table" else "column", change.path, row[0])
 
 
 def accept_losses(losses: Sequence[Loss], questions: Questions, *, accepted: bool) -> None:

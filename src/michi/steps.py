@@ -36,22 +36,26 @@ class Order(IntEnum):
     LATE_FUNCTIONS = 3
     LATE_FOREIGN_KEYS = 4
     COLUMNS = 5
-    DROP_DEPENDENT = 10
-    DROP_FOREIGN_KEYS = 11
-    DROP_CONSTRAINTS = 12
-    ALTER_COLUMNS = 13
-    ALTER_TYPES = 14
-    CONSTRAINTS = 15
-    FOREIGN_KEYS = 16
-    INDEXES = 17
-    RENAMES = 18
-    COMMENTS = 19
-    DEPENDENT = 20
-    DROP_INDEXES = 30
-    DROP_COLUMNS = 31
-    DROP_TABLES = 32
-    DROP_FUNCTIONS = 33
-    DROP_TYPES = 34
+    DROP_DEPENDENT = 6
+    DROP_FOREIGN_KEYS = 7
+    DROP_CONSTRAINTS = 8
+    DROP_COLUMNS = 9
+    DROP_TABLES = 10
+    DROP_IDENTITY = 11
+    ALTER_COLUMNS = 12
+    LEAVE_ENUMS = 13
+    REBUILD_ENUMS = 14
+    ALTER_TYPES = 15
+    ADD_IDENTITY = 16
+    CONSTRAINTS = 17
+    FOREIGN_KEYS = 18
+    INDEXES = 19
+    RENAMES = 20
+    COMMENTS = 21
+    DEPENDENT = 22
+    DROP_INDEXES = 23
+    DROP_FUNCTIONS = 24
+    DROP_TYPES = 25
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,15 @@ class Situation:
 
     def loses_column(self, table: str, columns: Iterable[str]) -> bool:
         return any((table, column) in self.dropped_columns for column in columns)
+
+    def keeps_columns(self, table: str, columns: Iterable[str]) -> bool:
+        """Whether all of them stay what they are, so that what hangs on them stays, too."""
+        lost = self.dropped_columns | self.recreated_columns
+        return not any((table, column) in lost for column in columns)
+
+    def comes_back(self, table: str, name: str) -> bool:
+        """Whether a constraint or index of that name is made anew, so that the old one must make room first."""
+        return any((c.action, c.table, c.name) == ("add", table, name) for c in self.changes)
 
     def has(self, action: str, kind: str, name: str, table: str | None = None) -> bool:
         return any((c.action, c.kind, c.name, c.table) == (action, kind, name, table) for c in self.changes)

@@ -11,11 +11,13 @@ from michi.ddl import (
     column_definition,
     column_type,
     comment_on,
-    create_index,
+    comments,
+    create_indexes,
     create_table,
     drop_constraint,
     identity,
     invented_name,
+    literal,
     quote,
 )
 from michi.diff import Change
@@ -183,47 +185,51 @@ def column_aspect_steps(change: Change, situation: Situation) -> Iterator[Step]:
             yield from _change_type(table, before, after, situation)
         case "default":
             up, down = (f"{alter} {_set_default(column)}" for column in (after, before))
-            breaks = after.default is None and after.not_null
+            breaks = after.default is None and after.not_null and not (after.identity or after.serial)
             yield step(
-                Stage.CONTRACT if breaks else Stage.EXPAND, Order.ALTER_COLUMNS, up, down,
+                Stage.CONTRACT if breaks else _stage(before, after), Order.ALTER_COLUMNS, up, down,
                 "An app that counts on the default breaks." if breaks else "", contract=breaks,
             )  # fmt: skip
         case "null":
             yield from _change_null(table, change, situation)
         case "identity":
-            there, back = _change_identity(table, before, after), _change_identity(table, after, before)
-            yield step(Stage.EXPAND, Order.ALTER_COLUMNS, there, back)
+            yield from _identity_steps(table, before, after)
         case "generated":
             yield from _change_generation(table, before, after, situation)
         case _:
             name = f"{quote(table)}.{quote(change.name)}"
             up, down = (comment_on("COLUMN", name, column.comment) for column in (after, before))
-            if (table, change.name) not in situation.recreated_columns:
-                yield step(Stage.EXPAND, Order.COMMENTS, up, down)
+            yield step(Stage.EXPAND, Order.COMMENTS, up, down)
 
 
 def _set_default(column: Column) -> str:
     return "DROP DEFAULT" if column.default is None else f"SET DEFAULT {column.default.shown}"
 
 
+def _stage(before: Column, after: Column) -> Stage:
+    """Where what has to stand around a change of the type goes: into the migration that makes it."""
+    return Stage.EXPAND if (before.type, before.collation) == (after.type, after.collation) else Stage.CONTRACT
+
+
+def _numbers_itself(column: Column) -> bool:
+    return bool(column.identity or column.serial)
+
+
 def _change_null(table: str, change: Change, situation: Situation) -> Iterator[Step]:
-    if (table, change.name) in situation.recreated_columns:
-        return
     alter = f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(change.name)}"
-    if not change.after.not_null:
-        yield step(Stage.EXPAND, Order.ALTER_COLUMNS, f"{alter} DROP NOT NULL", f"{alter} SET NOT NULL")
+    before, after = change.before, change.after
+    set_it, drop_it = f"{alter} SET NOT NULL", f"{alter} DROP NOT NULL"
+    if not after.not_null:
+        stage = _stage(before, after) if _numbers_itself(before) else Stage.EXPAND
+        yield step(stage, Order.ALTER_COLUMNS, drop_it, set_it)
         return
     key = next((c for c in situation.after.tables[table].constraints.values() if c.kind == "primary key"), None)
-    if change.after.serial or change.after.identity or (key and change.name in key.columns):
-        yield step(
-            Stage.EXPAND, Order.DROP_CONSTRAINTS, f"{alter} SET NOT NULL", f"{alter} DROP NOT NULL", contract=False
-        )
+    if _numbers_itself(after) or (key and change.name in key.columns):
+        yield step(_stage(before, after), Order.ALTER_COLUMNS, set_it, drop_it)
     elif situation.careful(table):
         yield from set_not_null_in_parts(table, change.name)
     else:
-        yield step(
-            Stage.CONTRACT, Order.ALTER_COLUMNS, f"{alter} SET NOT NULL", f"{alter} DROP NOT NULL", contract=True
-        )
+        yield step(Stage.CONTRACT, Order.ALTER_COLUMNS, set_it, drop_it, contract=True)
 
 
 def _change_type(table: str, before: Column, after: Column, situation: Situation) -> Iterator[Step]:
@@ -233,10 +239,43 @@ def _change_type(table: str, before: Column, after: Column, situation: Situation
             "Unless the new type is only wider, the table is rewritten and nobody reads or writes it meanwhile. On a large table"
             " add a new column, fill it, and drop this one later."
         )
-    yield step(
-        Stage.CONTRACT, Order.ALTER_TYPES, _retype(table, before, after, situation), _retype(table, after, before, situation),
-        why, contract=True,
-    )  # fmt: skip
+    order = Order.LEAVE_ENUMS if _is_enum(before, situation) else Order.ALTER_TYPES
+    there, back = _retype(table, before, after, situation), _retype(table, after, before, situation)
+    off, old, new = _reworded(table, before.name, situation)
+    yield step(Stage.CONTRACT, order, [*off, there, *new], [*off, back, *old], why, contract=True)
+
+
+def _reworded(table: str, column: str, situation: Situation) -> tuple[list[str], list[str], list[str]]:
+    """Checks and indexes that stay but read differently with another type. PostgreSQL would carry the casts of the one type over to
+    the other, so they go before and come back after: what drops them, and what makes the old and the new ones."""
+    was, now = situation.before.tables[table], situation.after.tables[table]
+    touched = {c.name for c in situation.changes if c.table == table and c.action in {"add", "drop", "rename"}}
+    checks = [
+        (c, now.constraints[name])
+        for name, c in was.constraints.items()
+        if name in now.constraints and name not in touched and c.kind == "check" and column in c.columns
+    ]
+    checks = [(old, new) for old, new in checks if old.definition != new.definition]
+    indexes = [
+        (index, now.indexes[name])
+        for name, index in was.indexes.items()
+        if name in now.indexes and name not in touched and column in index.columns
+    ]
+    indexes = [(old, new) for old, new in indexes if old.definition != new.definition]
+    off = [drop_constraint(table, old) for old, _ in checks] + [f"DROP INDEX {quote(old.name)}" for old, _ in indexes]
+
+    def again(position: int) -> list[str]:
+        constraints = {pair[position].name: pair[position] for pair in checks}
+        whole = replace(
+            was,
+            columns={},
+            comment=None,
+            constraints=constraints,
+            indexes={p[position].name: p[position] for p in indexes},
+        )
+        return [*(add_constraint(table, c) for c in constraints.values()), *create_indexes(whole), *comments(whole)]
+
+    return off, again(0), again(1)
 
 
 def _retype(table: str, old: Column, new: Column, situation: Situation) -> str:
@@ -255,29 +294,50 @@ def _is_enum(column: Column, situation: Situation) -> bool:
     return any(column.type == quote(name) for name in [*situation.before.enums, *situation.after.enums])
 
 
-def _change_identity(table: str, old: Column, new: Column) -> Iterator[str]:
-    relation, name = quote(table), quote(new.name)
-    alter = f"ALTER TABLE {relation} ALTER COLUMN {name}"
+def _identity_steps(table: str, old: Column, new: Column) -> Iterator[Step]:
+    alter = f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(new.name)}"
     if old.identity and new.identity:
-        parts = [f"SET GENERATED {new.identity}"] if old.identity != new.identity else []
-        if old.identity_options != new.identity_options:
-            parts += [f"SET {option}" for key, option in all_options(new.identity_options).items() if key != "AS"]
-        yield f"{alter} {' '.join(parts)}"
+        up, down = (f"{alter} {' '.join(_alter_identity(*pair))}" for pair in ((old, new), (new, old)))
+        yield step(_stage(old, new), Order.ADD_IDENTITY, up, down)
         return
-    if old.identity:
+    if _numbers_itself(old):
+        yield step(_stage(old, new), Order.DROP_IDENTITY, _unnumber(table, old), _number(table, old))
+    if _numbers_itself(new):
+        yield step(_stage(old, new), Order.ADD_IDENTITY, _number(table, new), _unnumber(table, new))
+
+
+def _alter_identity(old: Column, new: Column) -> Iterator[str]:
+    if old.identity != new.identity:
+        yield f"SET GENERATED {new.identity}"
+    if old.identity_options != new.identity_options:
+        yield from (f"SET {option}" for key, option in all_options(new.identity_options).items() if key != "AS")
+
+
+def _unnumber(table: str, column: Column) -> Iterator[str]:
+    alter = f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(column.name)}"
+    if column.identity:
         yield f"{alter} DROP IDENTITY"
-    elif old.serial:
+    else:
         yield f"{alter} DROP DEFAULT"
-        yield f"DROP SEQUENCE {quote(old.sequence or invented_name(table, new.name, 'seq'))}"
-    if new.identity:
-        yield f"{alter} ADD {identity(new)}"
-    elif new.serial:
-        sequence = quote(new.sequence or invented_name(table, new.name, "seq"))
-        yield f"CREATE SEQUENCE {sequence} AS {new.type} OWNED BY {relation}.{name}"
-        yield f"{alter} SET DEFAULT nextval('{sequence}')"
-    if new.identity or new.serial:
-        literal = f"pg_get_serial_sequence('{relation}', '{new.name}')"
-        yield f"SELECT setval({literal}, coalesce(max({name}), 0) + 1, false) FROM {relation}"
+        yield f"DROP SEQUENCE {_sequence_of(table, column)}"
+
+
+def _number(table: str, column: Column) -> Iterator[str]:
+    """Goes on after the highest number that is there."""
+    relation, name = quote(table), quote(column.name)
+    alter = f"ALTER TABLE {relation} ALTER COLUMN {name}"
+    if column.identity:
+        yield f"{alter} ADD {identity(column)}"
+    else:
+        sequence = _sequence_of(table, column)
+        yield f"CREATE SEQUENCE {sequence} AS {column.type} OWNED BY {relation}.{name}"
+        yield f"{alter} SET DEFAULT nextval({literal(sequence)})"
+    of_column = f"pg_get_serial_sequence({literal(relation)}, {literal(column.name)})"
+    yield f"SELECT setval({of_column}, max({name})) FROM {relation} HAVING max({name}) > 0"
+
+
+def _sequence_of(table: str, column: Column) -> str:
+    return quote(column.sequence or invented_name(table, column.name, "seq"))
 
 
 def _change_generation(table: str, before: Column, after: Column, situation: Situation) -> Iterator[Step]:
@@ -288,7 +348,7 @@ def _change_generation(table: str, before: Column, after: Column, situation: Sit
         indexes={name: index for name, index in whole.indexes.items() if name not in gone},
         constraints={name: constraint for name, constraint in whole.constraints.items() if name not in gone},
     )
-    if before.generated == "STORED" and not after.generated and before.type == after.type:
+    if replace(before, generated="", default=after.default, uses=after.uses) == after and before.generated == "STORED":
         alter = f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(after.name)}"
         up = [f"{alter} DROP EXPRESSION", *([f"{alter} {_set_default(after)}"] if after.default else [])]
         yield step(Stage.EXPAND, Order.ALTER_COLUMNS, up, list(_recreate(table, after, before, whole)))
@@ -305,5 +365,15 @@ def _recreate(table: str, old: Column, new: Column, whole: Table) -> Iterator[st
     definition = column_definition(new)
     yield f"ALTER TABLE {quote(table)}\n    DROP COLUMN {quote(old.name)},\n    ADD COLUMN {definition}"
     yield from _comment(table, new)
-    yield from (create_index(index) for index in whole.indexes.values() if old.name in index.columns)
-    yield from (add_constraint(table, c) for c in whole.constraints.values() if old.name in c.columns)
+    with_it = replace(
+        whole,
+        comment=None,
+        columns={},
+        indexes={name: index for name, index in whole.indexes.items() if old.name in index.columns},
+        constraints={
+            name: constraint for name, constraint in whole.constraints.items() if old.name in constraint.columns
+        },
+    )
+    yield from create_indexes(with_it)
+    yield from (add_constraint(table, constraint) for constraint in with_it.constraints.values())
+    yield from comments(with_it)

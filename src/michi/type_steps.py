@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 from michi.catalogue import Catalogue, Column, Enum, Other, Table
@@ -40,19 +41,24 @@ def enum_steps(change: Change, situation: Situation) -> Iterator[Step]:
             create_enum(change.before),
             contract=True,
         )
-    elif _only_adds(change.before, change.after):
-        users = [table for table in situation.before.tables.values() if _columns_of(table, change.name)]
+    else:
+        yield from _change_values(change.before, change.after, situation)
+
+
+def _change_values(before: Enum, after: Enum, situation: Situation) -> Iterator[Step]:
+    """New values first, where they are wanted already; then, where values go or move, the type anew without them."""
+    added, both = _add_values(before, after)
+    if added:
+        users = [table for table in situation.before.tables.values() if _columns_of(table, before.name)]
         yield step(
-            Stage.VALUES, Order.TYPES, _add_values(change.before, change.after),
-            rebuild_enum(change.after, change.before, users),
+            Stage.VALUES, Order.TYPES, added, rebuild_enum(both, before, users),
             "A new value can be used only after the transaction that adds it, so it has a migration of its own.",
             down_why="PostgreSQL cannot take a value away from a type: it is made anew. Fails where a row has the value.",
         )  # fmt: skip
-    else:
-        users = list(_merged(situation.before, situation.after))
+    if both.labels != after.labels:
+        users = list(_meanwhile(situation.before, situation.after))
         yield step(
-            Stage.CONTRACT, Order.ALTER_TYPES, rebuild_enum(change.before, change.after, users),
-            rebuild_enum(change.after, change.before, users),
+            Stage.CONTRACT, Order.REBUILD_ENUMS, rebuild_enum(both, after, users), rebuild_enum(after, both, users),
             "PostgreSQL cannot take a value away from a type or move it: the type is made anew and every table that uses it is"
             " rewritten, while nobody reads or writes it. Fails, and changes nothing, where a row still has a value that goes.",
             contract=True,
@@ -65,32 +71,29 @@ def comment_steps(change: Change, _situation: Situation) -> Iterator[Step]:
     yield step(Stage.EXPAND, Order.COMMENTS, up, down)
 
 
-def _only_adds(before: Enum, after: Enum) -> bool:
-    return tuple(label for label in after.labels if label in before.labels) == before.labels
-
-
-def _add_values(before: Enum, after: Enum) -> Iterator[str]:
-    """In order, so that each can stand after the one before it."""
-    there = set(before.labels)
+def _add_values(before: Enum, after: Enum) -> tuple[list[str], Enum]:
+    """The statements, in order, so that each value can stand after the one before it; and the type that has all values."""
+    statements, labels = [], list(before.labels)
     for position, label in enumerate(after.labels):
-        if label in there:
+        if label in labels:
             continue
-        later = [other for other in after.labels[position + 1 :] if other in there]
-        place = ""
-        if later:
-            place = f" AFTER {literal(after.labels[position - 1])}" if position else f" BEFORE {literal(later[0])}"
-        yield f"ALTER TYPE {quote(before.name)} ADD VALUE {literal(label)}{place}"
-        there.add(label)
+        previous = after.labels[position - 1] if position else None
+        at = labels.index(previous) + 1 if previous is not None else 0
+        place = "" if at == len(labels) else f" AFTER {literal(previous)}" if at else f" BEFORE {literal(labels[0])}"
+        statements.append(f"ALTER TYPE {quote(before.name)} ADD VALUE {literal(label)}{place}")
+        labels.insert(at, label)
+    return statements, Enum(before.name, tuple(labels), before.comment)
 
 
-def _merged(before: Catalogue, after: Catalogue) -> Iterator[Table]:
-    """The tables as they are while the contract migration runs: nothing new is missing, nothing old is gone."""
-    for name in [*before.tables, *(name for name in after.tables if name not in before.tables)]:
-        old, now = before.tables.get(name), after.tables.get(name)
-        if old is None or now is None:
-            yield (old or now)  # type: ignore[misc]
-        else:
-            yield Table(name, {**old.columns, **now.columns}, now.constraints, now.indexes, None)
+def _meanwhile(before: Catalogue, after: Catalogue) -> Iterator[Table]:
+    """The tables as they are when the contract migration makes a type anew: what goes is gone, and columns that change their type
+    have left it, or have not come."""
+    for name, now in after.tables.items():
+        old = before.tables.get(name)
+        was = {} if old is None else old.columns
+        yield replace(
+            now, columns={key: c for key, c in now.columns.items() if key not in was or was[key].type == c.type}
+        )
 
 
 def _columns_of(table: Table, enum: str) -> list[Column]:

@@ -59,14 +59,18 @@ def round_trip(shadow: Shadow, before: MetaData, after: MetaData, *, plain: bool
     shown = "\n".join(f"--- up\n{draft.up}--- down\n{draft.down}" for draft in drafts)
     whole = Folder(Path(), (*base, *new), None)
     shadow.replay(whole)
-    assert differs(shadow, after) == [], shown
+    assert_none(differs(shadow, after), shown)
     there = shadow.catalogue()
     for migration in reversed(new):
         shadow.take_back(migration)
-    assert left(start, shadow, validity=False) == [], shown
+    assert_none(left(start, shadow, validity=False), shown)
     shadow.replay(whole)
-    assert left(there, shadow) == [], shown
+    assert_none(left(there, shadow), shown)
     return drafts
+
+
+def assert_none(differences: list[str], shown: str) -> None:
+    assert differences == [], "\n".join([*differences, shown])
 
 
 def left(expected: Catalogue, shadow: Shadow, *, validity: bool = True) -> list[str]:
