@@ -166,7 +166,7 @@ def create_app(settings: Settings) -> ASGIApp:
         app,
         routes,
         Origins(settings.cors_origins),
-        Limiter(Clients(settings.limits.trusted_proxies), store) if store is not None else None,
+        Limiter(Clients(settings.limits.trusted_proxies), store),
         gate,
         shared,
         Records(numbers, requests),

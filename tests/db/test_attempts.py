@@ -105,7 +105,7 @@ def instant(moment: datetime) -> str:
 
 def test_progress_follows_the_rule_and_totals_agree_over_any_history(schema_url: str) -> None:
     seed = random.randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201 -- pytest shows it where the test fails
+    print(f"seed {seed}")
     chance = random.Random(seed)
 
     async def work(database: Database, scene: Scene) -> None:
