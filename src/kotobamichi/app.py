@@ -174,7 +174,7 @@ def create_app(settings: Settings) -> ASGIApp:
         Shortcut(app, answers),
         routes,
         Origins(settings.cors_origins),
-        Limiter(Clients(settings.limits.trusted_proxies), store) if store is not None else None,
+        Limiter(Clients(settings.limits.trusted_proxies), store),
         gate,
         shared,
         Records(numbers, requests),

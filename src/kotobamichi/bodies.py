@@ -26,7 +26,8 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 # A local part and a domain with a dot; what is stricter refuses addresses that exist. The mail proves the rest.
 EMAIL = re.compile(
-    r"[^\s@<>\",;:\\\x00-\x1f\x7f]{1,64}@(?=.{4,253}\Z)(?:[^\s@.<>\",;:\\\x00-\x1f\x7f]{1,63}\.)+[^\s@.<>\",;:\\\x00-\x1f\x7f0-9]{2,63}"
+    r"[^\s@<>\",;:\\\x00-\x1f\x7f]{1,64}@(?=.{4,253}\Z)(?:[^\s@.<>\",;:\\\x00-\x1f\x7f]{1,63}\.)+"
+    r"(?:xn--[A-Za-z0-9-]{2,59}|[^\s@.<>\",;:\\\x00-\x1f\x7f0-9]{2,63})"
 )
 LONGEST_TEXT = 10_000
 
@@ -131,7 +132,16 @@ def _field(name: str, attribute: str, hint: Any, *, required: bool) -> Field:
 
 async def read_body(request: Request[Any, Any, Any], body: type[Body], ignored: frozenset[str] = frozenset()) -> Body:
     """The request's JSON as `body`. Raises BadRequest with every message there is; `ignored` names what is passed over."""
-    return parse_body(await request.body(), body, ignored)
+    content = await request.body()
+    if content and not is_json(request.headers.get("content-type", "")):
+        raise BadRequest("The request body must be JSON, with Content-Type: application/json")
+    return parse_body(content, body, ignored)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type says JSON. A page of another origin cannot send one without asking first, unlike a form's."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
 def parse_body(content: bytes, body: type[Body], ignored: frozenset[str] = frozenset()) -> Body:

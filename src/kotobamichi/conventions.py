@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -72,10 +73,10 @@ class Refusal(NamedTuple):
 
 
 class Limiter(NamedTuple):
-    """Who a client is, and where its requests are counted."""
+    """Who a client is, and where its requests are counted, if they are."""
 
     clients: Clients
-    store: Store
+    store: Store | None
 
 
 class Records(NamedTuple):
@@ -93,7 +94,7 @@ class Conventions:
         app: ASGIApp,
         routes: Routes,
         origins: Origins,
-        limiter: Limiter | None,
+        limiter: Limiter,
         gate: Gate,
         shared: Shared,
         records: Records,
@@ -101,7 +102,7 @@ class Conventions:
         self.app = app
         self.routes = routes
         self.origins = origins
-        self.limiter = limiter
+        self.clients, self.store = limiter
         self.gate = gate
         self.shared = shared
         self.numbers, self.log = records
@@ -134,8 +135,9 @@ class Conventions:
             incoming = Incoming(receive, route.most_body)
             receive = incoming.receive
         refusal = None
-        if self.limiter is not None and route.limit is not None:
-            hit = await self.limiter.store.hit(f"{route.name} {self._client_of(exchange, self.limiter.clients)}")
+        client = self._client_of(exchange.scope, given)
+        if self.store is not None and route.limit is not None:
+            hit = await self.store.hit(f"{route.name} {client}")
             exchange.added += (headers := headers_of(route.limit, hit))
             if hit.number > route.limit:
                 refusal = Refusal({"statusCode": 429, "message": TOO_MANY}, (b"retry-after", headers[2][1]))
@@ -147,14 +149,16 @@ class Conventions:
         if incoming is not None and not incoming.ended:
             await incoming.read_rest()
 
-    @staticmethod
-    def _client_of(exchange: Exchange, clients: Clients) -> str:
-        client = exchange.scope["client"]
+    def _client_of(self, scope: HTTPScope, given: Mapping[bytes, bytes]) -> str:
+        """The name of the client. Where a proxy says who it is, the rest of the app is told so, too."""
+        client = scope["client"]
         peer = client[0] if client else ""
-        forwarded = b""
-        if b"x-forwarded-for" in exchange.given and clients.trusts(peer):
-            forwarded = b",".join(value for name, value in exchange.scope["headers"] if name == b"x-forwarded-for")
-        return clients.name(peer, forwarded)
+        if b"x-forwarded-for" not in given or not self.clients.trusts(peer):
+            return self.clients.name(peer, b"")
+        forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+        name = self.clients.name(peer, forwarded)
+        scope["client"] = (name, 0)
+        return name
 
     def _find_refusal(self, exchange: Exchange) -> Refusal | None:
         """What needs no account to be refused is refused here."""

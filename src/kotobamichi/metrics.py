@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from kotobamichi.mail.outbox import OutboxCounts
 from kotobamichi.routing import Route
 from kotobamichi.shared import SLOT_BYTES, Shared
 
@@ -67,15 +68,6 @@ PLACES = {
 
 
 @dataclass(frozen=True)
-class Outbox:
-    """Mails that are not sent yet, those that never will be, and for how many seconds the oldest of the first has waited."""
-
-    waiting: int
-    given_up: int
-    oldest_seconds: float
-
-
-@dataclass(frozen=True)
 class DatabaseNumbers:
     """What only the database knows. `up` False: it does not answer, and the rest is not known."""
 
@@ -83,7 +75,7 @@ class DatabaseNumbers:
     expected: str | None
     actual: str | None = None
     ready: bool = False
-    outbox: Outbox | None = None
+    outbox: OutboxCounts | None = None
 
 
 class Reader:
@@ -170,6 +162,7 @@ def _database(database: DatabaseNumbers) -> Iterator[str]:
     yield f"kotobamichi_schema_info{{{heads}}} 1"
     if (outbox := database.outbox) is not None:
         yield from _gauge("kotobamichi_outbox_waiting", "Mails to be sent.", outbox.waiting)
+        yield from _gauge("kotobamichi_outbox_retrying", "Those of them that were tried in vain.", outbox.retrying)
         yield from _gauge("kotobamichi_outbox_given_up", "Mails that could not be sent.", outbox.given_up)
         yield from _gauge(
             "kotobamichi_outbox_oldest_seconds", "How long the oldest of them waits.", outbox.oldest_seconds, "seconds"

@@ -17,18 +17,12 @@ from kotobamichi.errors import Unauthenticated
 from kotobamichi.health import SchemaGate
 from kotobamichi.limits import RedisStore, Store
 from kotobamichi.logs import get_log
-from kotobamichi.metrics import BEAT_SECONDS, CONTENT_TYPE, DatabaseNumbers, Numbers, Outbox, Reader
+from kotobamichi.mail.outbox import outbox_counts
+from kotobamichi.metrics import BEAT_SECONDS, CONTENT_TYPE, DatabaseNumbers, Numbers, Reader
 from kotobamichi.settings import Settings
 
 log = get_log("kotobamichi.monitor")
 
-OUTBOX = """
-SELECT count(*) FILTER (WHERE given_up_at IS NULL),
-       count(*) FILTER (WHERE given_up_at IS NOT NULL),
-       coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8
-FROM outbox
-WHERE sent_at IS NULL
-"""
 # A monitor gives up after ten seconds or so.
 DATABASE_SECONDS = 3.0
 REQUEST_SECONDS = 5.0
@@ -98,8 +92,7 @@ class Monitor:
         if self.gate.open and seen.database == "up":
             with suppress(psycopg.Error, PoolTimeout, TimeoutError, OSError):
                 async with asyncio.timeout(DATABASE_SECONDS):
-                    row = await self.database.fetch_one(OUTBOX)
-                outbox = Outbox(*row) if row is not None else None
+                    outbox = await outbox_counts(self.database)
         schema = seen.schema
         return DatabaseNumbers(seen.database == "up", schema.expected, schema.actual, schema.state == "ready", outbox)
 

@@ -53,15 +53,55 @@ def test_a_client_that_sends_all_before_it_listens_hears_its_answer(app: App, ch
     """Eight megabytes, more than the buffers of a connection hold: were it closed, the client would see a reset instead."""
     with connect(app) as connection:
         length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {8 * MIB}"
-        connection.sendall(f"POST /v1/words HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode())
+        head = f"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+        connection.sendall(head.encode())
         part = b"x" * 65536
         for _ in range(8 * MIB // len(part)):
             connection.sendall(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
         connection.sendall(b"0\r\n\r\n" if chunked else b"")
-        status, _headers, body = answer_on(connection)
-        assert status in {401, 404, 413}
-        if not chunked:
-            assert json.loads(body) == TOO_LARGE
+        status, headers, body = answer_on(connection)
+        assert (status, json.loads(body)) == (413, TOO_LARGE)
+        assert headers["connection"] == "close"
+
+
+def test_an_answer_without_a_look_at_the_body_is_heard_too(app: App) -> None:
+    """A megabyte with a request that needs a token: the answer is 401, and the body was nobody's."""
+    with connect(app) as connection:
+        connection.sendall(
+            f"POST /v1/quizzes HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n\r\n".encode() + b"x" * MIB
+        )
+        assert answer_on(connection)[0] == 401
+        connection.sendall(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer_on(connection)[0] == 200, "the connection goes on"
+
+
+def test_a_body_of_the_limit_is_read(plain: httpx.Client) -> None:
+    body = {"email": "a@example.org", "password": "x" * (MIB - 100)}
+    answer = plain.post("/v1/auth/login", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["message"] == ["password must be shorter than or equal to 1024 characters"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 401),
+        ("application/json; charset=utf-8", 401),
+        ("APPLICATION/JSON", 401),
+        ("application/merge-patch+json", 401),
+        ("application/x-www-form-urlencoded", 400),
+        ("multipart/form-data; boundary=x", 400),
+        ("text/plain", 400),
+        (None, 400),
+    ],
+)
+def test_json_has_to_say_that_it_is(plain: httpx.Client, kind: str | None, status: int) -> None:
+    """What a form of any page could send is no JSON, whatever it holds."""
+    content = b'{"email":"nobody@example.org","password":"a password"}'
+    answer = plain.post("/v1/auth/login", content=content, headers={"Content-Type": kind} if kind else {})
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.json()["message"] == "The request body must be JSON, with Content-Type: application/json"
 
 
 def test_an_endless_body_is_left_behind(app: App) -> None:

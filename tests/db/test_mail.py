@@ -19,6 +19,7 @@ import pytest
 
 from kotobamichi.db import Database
 from kotobamichi.ids import new_id
+from kotobamichi.logs import TextFormatter
 from kotobamichi.mail.housekeeping import OLD, clear_old_rows
 from kotobamichi.mail.messages import Letter, link_letter
 from kotobamichi.mail.outbox import LEASE, Outbox, claim_mails, mark_sent, outbox_counts
@@ -98,7 +99,9 @@ def use(url: str, work: Callable[[Post], Awaitable[None]], mailbox: Mailbox | No
 
 def told(caplog: pytest.LogCaptureFixture) -> str:
     """What we logged; the server of the test logs, too."""
-    return "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("kotobamichi"))
+    return "\n".join(
+        TextFormatter().format(record) for record in caplog.records if record.name.startswith("kotobamichi")
+    )
 
 
 def test_a_mail_is_delivered_once_by_many_workers(people_url: str) -> None:
@@ -165,9 +168,10 @@ def test_a_refusal_for_ever_is_given_up_visibly(people_url: str, caplog: pytest.
 
     with caplog.at_level(logging.INFO):
         use(people_url, work, mailbox)
-    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    errors = [TextFormatter().format(record) for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == 1
-    assert "given up after attempt 1: the server answered 550" in errors[0]
+    assert "mail.given_up mail=" in errors[0]
+    assert 'attempts=1 reason="the server answered 550"' in errors[0]
     assert "example.org" not in told(caplog), "no address in the log"
 
 
@@ -333,7 +337,7 @@ def test_without_smtp_the_link_is_logged_and_no_address(people_url: str, caplog:
 
     with caplog.at_level(logging.INFO):
         use(people_url, work)
-    assert "https://learn.example.org/verify-email?token=token" in caplog.text
+    assert "https://learn.example.org/verify-email?token=token" in told(caplog)
     assert "mika" not in told(caplog)
 
 

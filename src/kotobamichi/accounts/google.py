@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import logging
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,9 +25,10 @@ from kotobamichi.accounts.tokens import ALGORITHM
 from kotobamichi.bodies import clean, is_email
 from kotobamichi.errors import Conflict
 from kotobamichi.ids import new_id
+from kotobamichi.logs import get_log
 from kotobamichi.settings import GoogleSettings
 
-log = logging.getLogger("kotobamichi.accounts")
+log = get_log("kotobamichi.accounts")
 
 LOGIN_COOKIE = "google_login"
 LOGIN_SECONDS = 600
@@ -117,7 +117,7 @@ async def fetch_person(google: GoogleSettings, code: str, verifier: str) -> Goog
             answer.raise_for_status()
             return msgspec.json.decode(answer.content, type=GooglePerson)
     except (httpx.HTTPError, msgspec.MsgspecError, UnicodeError) as error:
-        log.warning("Google did not tell who somebody is: %s", type(error).__name__)
+        log.warning("google.no_answer", error=type(error).__name__)
         raise GoogleRefused("google_unavailable") from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,9 +32,10 @@ from kotobamichi.accounts.service import Accounts
 from kotobamichi.accounts.sessions import fingerprint
 from kotobamichi.bodies import read_body
 from kotobamichi.errors import Unauthorized
+from kotobamichi.logs import get_log
 from kotobamichi.openapi import describe, text
 
-log = logging.getLogger("kotobamichi.accounts")
+log = get_log("kotobamichi.accounts")
 
 AnyRequest = Request[Any, Any, Any]
 Tokens = Response[SignedInUser]
@@ -73,7 +73,7 @@ async def log_out(request: AnyRequest, accounts: Accounts, jar: Cookies) -> Resp
     try:
         await service.log_out(accounts, request.cookies.get(REFRESH_COOKIE), _now())
     except (psycopg.OperationalError, PoolTimeout) as error:
-        log.warning("a session could not be ended, its cookies are cleared: %s", type(error).__name__)
+        log.warning("account.session_not_ended", error=type(error).__name__)
     return Response(Success(), cookies=jar.no_session())
 
 
@@ -182,7 +182,7 @@ async def come_back(request: AnyRequest, accounts: Accounts, jar: Cookies) -> Re
         person = await google.fetch_person(accounts.google, code, verifier)
         session = await google.log_in_with_google(accounts, person, _client(request), _now())
     except google.GoogleRefused as refused:
-        log.info("no login with Google: %s", refused.reason)
+        log.info("google.refused", reason=refused.reason)
         return _redirect(f"{accounts.outbox.settings.app_url}/login?error={refused.reason}", [used])
     return _redirect(accounts.outbox.settings.app_url, [used, *jar.session(session)])
 

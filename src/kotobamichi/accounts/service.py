@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,11 +16,12 @@ from kotobamichi.accounts.tokens import TokenExpired, TokenInvalid, read_refresh
 from kotobamichi.db import Connection, Database
 from kotobamichi.errors import Conflict, Unauthorized
 from kotobamichi.ids import new_id
+from kotobamichi.logs import get_log
 from kotobamichi.mail.messages import LinkPurpose, password_changed_letter
 from kotobamichi.mail.outbox import Outbox
 from kotobamichi.settings import GoogleSettings
 
-log = logging.getLogger("kotobamichi.accounts")
+log = get_log("kotobamichi.accounts")
 
 VERIFY_BY_MAIL = "Registration successful. Please verify your email to log in."
 VERIFY_BY_ADMINISTRATOR = (
@@ -56,7 +56,7 @@ async def register(accounts: Accounts, email: str, password: str, now: datetime)
         account = await queries.insert_account(connection, new_id(), email, password_hash, "USER", None)
         await mail_link(connection, accounts.outbox, email, "verify_email", now)
     accounts.outbox.wake()
-    log.info("account %s registered", account.id)
+    log.info("account.registered", account=account.id)
     return VERIFY_BY_MAIL if accounts.outbox.open else VERIFY_BY_ADMINISTRATOR
 
 
@@ -69,7 +69,7 @@ async def register_administrator(
     async with accounts.database.transaction() as connection:
         account = await queries.insert_account(connection, new_id(), email, password_hash, "ADMIN", now)
         session = await accounts.sessions.start(connection, account, client, now)
-    log.info("administrator %s registered", account.id)
+    log.info("account.administrator_registered", account=account.id)
     return session
 
 
@@ -203,5 +203,5 @@ async def _set_password(
     await revoke_all(connection, user_id, now, except_family)
     letter = password_changed_letter(accounts.outbox.settings.app_url, now)
     await accounts.outbox.add(connection, account.email, letter, now)
-    log.info("password of account %s changed, its sessions ended", user_id)
+    log.info("account.password_changed", account=user_id)
     return account

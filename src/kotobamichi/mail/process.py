@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from kotobamichi.db import Database
 from kotobamichi.health import SchemaGate
-from kotobamichi.logs import configuration
+from kotobamichi.logs import configuration, get_log
 from kotobamichi.mail.outbox import Outbox
 from kotobamichi.mail.sender import make_sender
 from kotobamichi.mail.worker import Worker, end_softly, work_when_ready
@@ -18,7 +18,7 @@ from kotobamichi.settings import Settings
 from kotobamichi.shared import attach
 from michi.folder import read_folder
 
-log = logging.getLogger("kotobamichi.mail")
+log = get_log("kotobamichi.mail")
 
 # Mails are claimed and marked one after another, and sent without a connection.
 CONNECTIONS = 4

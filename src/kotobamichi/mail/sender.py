@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from email.message import EmailMessage
 from typing import Protocol
 
 import aiosmtplib
 
+from kotobamichi.logs import get_log
 from kotobamichi.settings import MailSettings
 
-log = logging.getLogger("kotobamichi.mail")
+log = get_log("kotobamichi.mail")
 
 # For the whole conversation: well within the lease of a mail.
 SEND_SECONDS = 60.0
@@ -79,7 +79,7 @@ class LogSender:
         body = message.get_body(("plain",))
         text = str(body.get_content()) if body is not None else ""
         links = [line for line in text.splitlines() if "://" in line]
-        log.info("mail is not configured; %s: %s", message["Subject"], " ".join(links))
+        log.info("mail.logged", subject=message["Subject"], links=" ".join(links))
 
 
 def make_sender(settings: MailSettings) -> Sender | None:

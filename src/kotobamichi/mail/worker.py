@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,12 +12,13 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from kotobamichi.db import Database
+from kotobamichi.logs import get_log
 from kotobamichi.mail.housekeeping import clear_old_rows
 from kotobamichi.mail.messages import AddressUnusable, compose
 from kotobamichi.mail.outbox import Outbox, Waiting, claim_mails, mark_failed, mark_given_up, mark_sent
 from kotobamichi.mail.sender import MailDelayed, MailRefused, Sender
 
-log = logging.getLogger("kotobamichi.mail")
+log = get_log("kotobamichi.mail")
 
 STOP_SECONDS = 10.0
 
@@ -72,7 +72,7 @@ class Worker:
                 self.away = False
             except (psycopg.OperationalError, PoolTimeout) as error:
                 if not self.away:
-                    log.warning("the database is away, mails wait: %s", type(error).__name__)
+                    log.warning("mail.database_away", error=type(error).__name__)
                 self.away = True
             if worked < self.pace.at_once:
                 await self.pause()
@@ -104,13 +104,15 @@ class Worker:
                 await self._give_up(mail, str(error))
                 return
             wait = self.pace.wait_after(mail.attempt)
-            log.warning("mail %d not sent, attempt %d, again in %d s: %s", mail.id, mail.attempt, wait.seconds, error)
+            log.warning(
+                "mail.not_sent", mail=mail.id, attempt=mail.attempt, again_in_seconds=wait.seconds, reason=error
+            )
             await mark_failed(self.database, mail, str(error), _now() + wait)
         else:
             await mark_sent(self.database, mail, _now())
 
     async def _give_up(self, mail: Waiting, error: str) -> None:
-        log.error("mail %d (%s) given up after attempt %d: %s", mail.id, mail.letter.purpose, mail.attempt, error)
+        log.error("mail.given_up", mail=mail.id, purpose=mail.letter.purpose, attempts=mail.attempt, reason=error)
         await mark_given_up(self.database, mail, error, _now())
 
 
@@ -139,7 +141,7 @@ async def work_when_ready(gate: Gate, worker: Worker) -> None:
             finally:
                 task.cancel()
             if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("the mail worker failed and starts again", exc_info=error)
+                log.failure("mail.worker_failed", error, then="it starts again")
         await worker.pause()
 
 
