@@ -1,4 +1,4 @@
-"""scripts/run-migrations.sh: what it asks of an engine, which here writes down what reaches it; the container ring has a real one."""
+"""scripts/run-migrations.sh: what it asks of an engine, which here writes down what it gets; the container ring has a real one."""
 
 from __future__ import annotations
 
