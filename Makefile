@@ -24,7 +24,7 @@ RING_containers := tests/containers
 
 .PHONY: help
 help: ## Print this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/app ## Start everything: PostgreSQL, migrations, vocabulary, the API on http://localhost:3000
@@ -59,6 +59,10 @@ images: ## Build both container images, as kotobamichi:dev and kotobamichi-migra
 	for fact in $$facts "REVISION=$$revision"; do set -- "$$@" --build-arg "$$fact"; done; \
 	docker build "$$@" --tag "kotobamichi:$(IMAGE_TAG)" . && \
 	docker build "$$@" --file Dockerfile.migration --tag "kotobamichi-migration:$(IMAGE_TAG)" .
+
+.PHONY: test-arm64
+test-arm64: ## Build both images for arm64 and try them, under emulation where need be (ten minutes)
+	@scripts/test-arm64.sh
 
 .PHONY: up down
 up: ## Build and start the development stack in containers, in the background
