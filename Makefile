@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
+# The linters of the deployment need other versions of what developers have.
+LINT_VENV := .venv-deployment
 # The newest Python from 3.11 on that is here; `make PYTHON=/path/to/python run` chooses another.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
@@ -82,6 +84,10 @@ lint: $(VENV)/dev ## Check style, types, layers, scripts
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
 
+.PHONY: lint-deployment
+lint-deployment: $(LINT_VENV)/deployment $(VENV)/dev ## Check Dockerfiles, Compose files, manifests, workflows
+	@PATH="$(CURDIR)/$(LINT_VENV)/bin:$(CURDIR)/$(BIN):$$PATH" scripts/lint-deployment.sh
+
 .PHONY: format
 format: $(VENV)/dev ## Rewrite the code in the house's style
 	@$(BIN)/ruff check --fix .
@@ -96,7 +102,7 @@ lock: $(VENV)/dev ## Lock all requirements anew, with hashes
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; the data in .kotobamichi stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(LINT_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # The stamp of each set of requirements: made again when its lock changes.
@@ -115,4 +121,11 @@ $(VENV)/app: requirements/app.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev: requirements/dev.txt $(VENV)/app
 	@echo "Installing the developers' requirements ..."
 	@$(PIP) install --progress-bar off --require-hashes --only-binary :all: -r requirements/dev.txt $(COUNTED)
+	@touch $@
+
+$(LINT_VENV)/deployment: requirements/deployment.txt $(VENV)/bin/python
+	@echo "Installing the linters of the deployment ..."
+	@test -x $(LINT_VENV)/bin/python || $(PYTHON) -m venv $(LINT_VENV)
+	@PYTHONUNBUFFERED=1 $(LINT_VENV)/bin/python -m pip --disable-pip-version-check --no-input install --progress-bar off \
+		--require-hashes --only-binary :all: -r requirements/deployment.txt $(COUNTED)
 	@touch $@
