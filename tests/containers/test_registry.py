@@ -12,9 +12,10 @@ from urllib.parse import quote
 import httpx
 import psycopg
 import pytest
+import yaml
 
 from kotobamichi import __version__
-from tests.containers.compose import ROOT, Answer, Stack, docker, wait_until
+from tests.containers.compose import ROOT, Answer, Stack, docker, inspect, wait_until
 from tests.containers.conftest import running
 from tests.containers.test_production import PASSWORD
 from tests.support.servers import free_port
@@ -144,12 +145,77 @@ def process_list() -> str:
     return "\n".join(seen)
 
 
-def test_both_platforms_get_one_tag_from_their_digests(registry: str, digest: str) -> None:
-    """What publish.yml does last: nothing is built anew, the tag names what was tried."""
+def run_step(name: str, folder: Path, **environ: str) -> tuple[subprocess.CompletedProcess[str], dict[str, str]]:
+    """Runs a step of publish.yml as GitHub does: its shell, its files for outputs and the summary. Gives the outputs, too."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text())["jobs"]
+    script = next(step["run"] for job in jobs.values() for step in job["steps"] if step["name"].startswith(name))
+    output = folder / "output"
+    output.write_text("")
+    files = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(folder / "summary")}
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **files, **environ}
+    shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done, dict(line.split("=", 1) for line in output.read_text().splitlines())
+
+
+def test_a_release_whose_tag_is_not_the_version_is_refused(tmp_path: Path) -> None:
+    for folder in ("src", "scripts"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    where = {"REGISTRY": "ghcr.io", "GITHUB_REPOSITORY": "Owner/KotobaMichi"}
+    done, outputs = run_step("Name the images", tmp_path, GITHUB_REF_NAME=f"v{__version__}", **where)
+    assert done.returncode == 0, done.stderr
+    assert outputs == {"app": "ghcr.io/owner/kotobamichi", "migration": "ghcr.io/owner/kotobamichi-migration"}
+    done, _ = run_step("Name the images", tmp_path, GITHUB_REF_NAME="v99.0.0", **where)
+    assert done.returncode == 1
+    assert f"The tag is v99.0.0, but the code is version {__version__}." in done.stdout
+
+
+def test_both_platforms_get_one_tag_from_their_digests(registry: str, digest: str, tmp_path: Path) -> None:
+    """The last steps of publish.yml against a real registry: nothing is built anew, the tag names what was tried."""
     source = f"{registry}/{REPOSITORY}"
-    docker("buildx", "imagetools", "create", "--tag", f"{source}:{__version__}", f"{source}@{digest}")
-    shown = docker("buildx", "imagetools", "inspect", f"{source}:{__version__}").stdout
+    docker("build", "--tag", f"{source}:other", "-", stdin=f"FROM {source}@{digest}\nLABEL other=platform\n")
+    docker("push", "--quiet", f"{source}:other")
+    other = str(inspect(f"{source}:other")["RepoDigests"][0]).split("@")[1]
+    (tmp_path / "digests").mkdir()
+    (tmp_path / "digests/migration-amd64").write_text(digest + "\n")
+    (tmp_path / "digests/migration-arm64").write_text(other + "\n")
+    run = {"REGISTRY": registry, "GITHUB_REPOSITORY": "Words/KotobaMichi", "GITHUB_RUN_ID": "17"}
+
+    done, joined = run_step("Join both platforms", tmp_path, IMAGE="migration", **run)
+    assert done.returncode == 0, done.stderr
+    assert joined["name"] == source
+    assert joined["digest"].startswith("sha256:")
+    shown = docker("buildx", "imagetools", "inspect", f"{source}@{joined['digest']}").stdout
     assert digest in shown
+    assert other in shown
+    assert tags(registry).isdisjoint({__version__})
+
+    tagged = {"GITHUB_REF_NAME": f"v{__version__}", "NAME": source, "DIGEST": joined["digest"]}
+    done, _ = run_step("Give it the version", tmp_path, **tagged)
+    assert done.returncode == 0, done.stderr
+    assert __version__ in tags(registry)
+    assert (tmp_path / "summary").read_text() == f"{source}:{__version__} is {joined['digest']}\n"
     docker("pull", "--quiet", f"{source}:{__version__}")
     assert docker("run", "--rm", f"{source}:{__version__}", "--version").stdout == f"michi {__version__}\n"
-    docker("rmi", "--force", f"{source}:{__version__}")
+    docker("rmi", "--force", f"{source}:{__version__}", f"{source}:other")
+
+
+def test_what_a_release_must_pass_runs_on_what_was_pushed(registry: str, digest: str, tag: str) -> None:
+    arguments = [f"kotobamichi:{tag}", f"{registry}/{REPOSITORY}@{digest}"]
+    script = str(ROOT / "scripts/check-images.sh")
+    done = subprocess.run(["bash", script, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("==> both are well\n")
+    broken = subprocess.run(
+        ["bash", script, "postgres:17", arguments[1]],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "READY_SECONDS": "2"},
+    )
+    assert broken.returncode == 1
+    assert "a ready app did not come about in time" in broken.stderr
+
+
+def tags(registry: str) -> set[str]:
+    return set(httpx.get(f"http://{registry}/v2/{REPOSITORY}/tags/list").json()["tags"])
