@@ -62,6 +62,6 @@ until_true "${READY_SECONDS:-120}" "a ready app" "${ask[@]}" /health/ready
 "${ask[@]}" /health/ready
 "${ask[@]}" '/words?limit=1'
 until_true "${READY_SECONDS:-120}" "a healthy app" is_healthy
-docker stop --time 30 "$name-app" >/dev/null
+docker stop -t 30 "$name-app" >/dev/null
 [[ $(docker inspect --format '{{.State.ExitCode}}' "$name-app") == 0 ]]
 echo "==> both are well"

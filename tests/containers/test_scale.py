@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -94,23 +95,41 @@ def test_the_doctor_reaches_redis(scaled: Stack) -> None:
     assert "✓ Redis     redis:6379, version " in answer.stdout
 
 
-def test_a_rolling_restart_under_load_fails_no_request(scaled: Stack) -> None:
-    load = Load(f"{front(scaled)}/words?limit=3")
+@contextmanager
+def under_load(stack: Stack) -> Iterator[Load]:
+    """Clients that ask all the time; afterwards every single answer must have been a good one."""
+    load = Load(f"{front(stack)}/words?limit=3")
     clients = load.run()
     try:
         wait_until(lambda: load.answers["200"] > 50, "answers under load")
-        for container in apps(scaled):
-            before = load.answers["200"]
-            docker("stop", "--time", "30", container)
-            docker("start", container)
-            wait_until(lambda it=container: health(it) == "healthy", "a healthy app")
-            wait_until(lambda at=before: load.answers["200"] > at + 50, "answers meanwhile")
+        yield load
+        before = load.answers["200"]
+        wait_until(lambda: load.answers["200"] > before + 50, "answers afterwards")
     finally:
         load.stop.set()
         for client in clients:
             client.join()
-    print(f"rolling restart of {APPS} apps: {dict(load.answers)}")  # noqa: T201 -- shown with pytest -s or -rP
+    print(dict(load.answers))  # noqa: T201 -- shown with pytest -s or -rP
     assert set(load.answers) == {"200"}
+
+
+def test_a_rolling_restart_under_load_fails_no_request(scaled: Stack) -> None:
+    with under_load(scaled):
+        for container in apps(scaled):
+            docker("stop", "-t", "30", container)
+            docker("start", container)
+            wait_until(lambda it=container: health(it) == "healthy", "a healthy app")
+
+
+def test_new_apps_take_over_from_old_ones_under_load(scaled: Stack) -> None:
+    """As the guide upgrades: as many new ones as there are old ones, then the old ones go, all at once."""
+    old = apps(scaled)
+    with under_load(scaled):
+        scaled.up("--no-recreate", "--scale", f"app={2 * APPS}", "--wait", "app")
+        docker("stop", "-t", "30", *old)
+        docker("rm", *old)
+    assert len(apps(scaled)) == APPS
+    assert set(apps(scaled)).isdisjoint(old)
 
 
 def test_a_second_up_keeps_the_three(scaled: Stack) -> None:
