@@ -7,6 +7,7 @@ import gc
 import importlib.util
 import logging
 import os
+import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,17 +16,20 @@ from typing import Any
 
 import psycopg
 from litestar import Litestar, MediaType, Router, get
+from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
-from litestar.openapi.spec import License, Server
+from litestar.openapi.spec import Components, License, SecurityScheme, Server
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
 from psycopg_pool import PoolTimeout
 
 from kotobamichi import __version__, health
+from kotobamichi.accounts.identity import ACCESS_COOKIE, Identities
 from kotobamichi.db import Database
 from kotobamichi.errors import ApiError
+from kotobamichi.freshness import Answers, Freshness
 from kotobamichi.health import SchemaGate
 from kotobamichi.http import (
     Conventions,
@@ -45,6 +49,8 @@ log = logging.getLogger("kotobamichi")
 
 PREFIX = "/v1"
 DOCS = "/docs"
+# Uploads have a limit of their own.
+MOST_BODY_BYTES = 1024 * 1024
 ASSETS = f"{DOCS}/assets"
 
 
@@ -58,6 +64,10 @@ def create_app(settings: Settings) -> ASGIApp:
     folder = read_folder(settings.migrations)
     database = Database(settings.target, settings.pool_size, f"kotobamichi/{folder.head or 'none'}")
     gate = SchemaGate(database, folder)
+    freshness = Freshness(database)
+    answers = Answers(freshness)
+    # A secret of this process alone: what `serve` and `up` set is shared by all workers.
+    secret = settings.tokens.secret or secrets.token_urlsafe(48)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -80,9 +90,22 @@ def create_app(settings: Settings) -> ASGIApp:
     async def provide_gate() -> SchemaGate:
         return gate
 
+    async def provide_answers() -> Answers:
+        return answers
+
+    async def provide_settings() -> Settings:
+        return settings
+
     app = Litestar(
         route_handlers=[Router(path=PREFIX, route_handlers=[greet, health.router, words.router, _docs_assets()])],
-        dependencies={"database": provide_database, "gate": provide_gate},
+        dependencies={
+            "database": provide_database,
+            "gate": provide_gate,
+            "answers": provide_answers,
+            "settings": provide_settings,
+        },
+        state=State({"identities": Identities(database, freshness, secret)}),
+        request_max_body_size=MOST_BODY_BYTES,
         exception_handlers={
             ApiError: answer_api_error,
             HTTPException: answer_http_exception,
@@ -144,6 +167,12 @@ def _openapi() -> OpenAPIConfig:
         render_plugins=[page],
         servers=[Server(url="/")],
         use_handler_docstrings=False,
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                "cookie": SecurityScheme(type="apiKey", name=ACCESS_COOKIE, security_scheme_in="cookie"),
+            }
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Iterator
@@ -181,6 +182,9 @@ def _serve(settings: Settings) -> None:
 
     from kotobamichi.logs import configuration
 
+    if settings.tokens.secret is None:
+        os.environ["JWT_SECRET"] = secrets.token_urlsafe(48)  # one for all workers
+        _say("JWT_SECRET is not set: logins end when this server stops.")
     server = Server(
         "kotobamichi.app:create_app_from_environment",
         address=settings.host,

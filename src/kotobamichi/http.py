@@ -1,22 +1,19 @@
-"""What every answer has in common: error bodies, request ids, CORS, ETags, HEAD, and how parameters are documented."""
+"""What every answer has in common: error bodies, request ids, CORS, ETags, HEAD."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 from litestar import MediaType, Request, Response
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
-from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Schema
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from kotobamichi.errors import ApiError
+from kotobamichi.freshness import Answer, weak_etag
 from kotobamichi.ids import new_id
 
 log = logging.getLogger("kotobamichi.http")
@@ -46,8 +43,16 @@ def error_body(status: int, message: str | list[str], error: str | None = None) 
 
 def answer_api_error(_request: Request[Any, Any, Any], error: ApiError) -> Response[dict[str, Any]]:
     return Response(
-        error_body(error.status, error.message, error.error), status_code=error.status, media_type=MediaType.JSON
+        error_body(error.status, error.message, error.error),
+        status_code=error.status,
+        media_type=MediaType.JSON,
+        headers=error.headers,
     )
+
+
+def json_answer(answer: Answer) -> Response[bytes]:
+    """What is known already as bytes, with the tag it has."""
+    return Response(answer.body, media_type=MediaType.JSON, headers={"etag": answer.etag.decode()})
 
 
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
@@ -197,9 +202,11 @@ class Exchange:
         await self.sender(message)
 
     def _tag(self, start: Any, message: Any) -> None:
-        """A weak ETag over the body; 304 without a body where the client has it already."""
-        tag = b'W/"' + hashlib.sha1(message["body"], usedforsecurity=False).hexdigest().encode() + b'"'
-        start["headers"].append((b"etag", tag))
+        """A weak ETag over the body, unless the answer has one; 304 without a body where the client has it already."""
+        tag = next((value for name, value in start["headers"] if name == b"etag"), None)
+        if tag is None:
+            tag = weak_etag(message["body"])
+            start["headers"].append((b"etag", tag))
         if self.if_none_match is not None and matches(self.if_none_match, tag):
             start["status"] = 304
             start["headers"] = [
@@ -212,27 +219,3 @@ def matches(if_none_match: bytes, tag: bytes) -> bool:
     """RFC 9110, 13.1.2: `*`, or any of the listed tags by weak comparison."""
     opaque = tag.removeprefix(b"W/")
     return any(item.strip().removeprefix(b"W/") in {opaque, b"*"} for item in if_none_match.split(b","))
-
-
-# Query parameters are read by our own code, for the wording of its refusals; these describe them in the OpenAPI document.
-
-
-def integer(name: str, description: str, default: int) -> Parameter:
-    schema = Schema(type=OpenAPIType.INTEGER, minimum=1, default=default)
-    return Parameter(name, "query", description=description, schema=schema, required=False)
-
-
-def text(name: str, description: str, one_of: Sequence[str] | None = None) -> Parameter:
-    schema = Schema(type=OpenAPIType.STRING, enum=one_of)
-    return Parameter(name, "query", description=description, schema=schema, required=False)
-
-
-def describe_query(*parameters: Parameter) -> type[Operation]:
-    """An OpenAPI operation with these query parameters added to those that the framework finds."""
-
-    @dataclass
-    class QueryOperation(Operation):
-        def __post_init__(self) -> None:
-            self.parameters = [*(self.parameters or []), *parameters]
-
-    return QueryOperation

@@ -7,9 +7,11 @@ import time
 import httpx
 import psycopg
 
+from kotobamichi.settings import MIGRATIONS
+from michi.folder import read_folder
 from tests.support.app import deploy_app_schema, kotobamichi, started
 
-HEAD = "20261123030200_create_vocabulary_loads"
+HEAD = read_folder(MIGRATIONS).head
 
 
 def test_health_is_alive_with_a_timestamp(api: httpx.Client) -> None:

@@ -72,13 +72,15 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None
     ],
 )
 def test_a_wrong_setting_names_itself(settings: dict[str, str], part: str) -> None:
-    ended = kotobamichi("serve", APP_ENV="production", DATABASE_URL="postgresql://a:b@127.0.0.1:1/x", **settings)
+    ended = kotobamichi(
+        "serve", APP_ENV="production", DATABASE_URL="postgresql://a:b@127.0.0.1:1/x", MAIL="off", **settings
+    )
     assert_one_sentence(ended, 2, part)
     assert LONG_SECRET not in ended.stderr
 
 
 def test_production_never_falls_back_to_the_embedded_database() -> None:
-    assert_one_sentence(kotobamichi("up", APP_ENV="production", JWT_SECRET=LONG_SECRET), 2, "DATABASE_URL")
+    assert_one_sentence(kotobamichi("up", APP_ENV="production", MAIL="off", JWT_SECRET=LONG_SECRET), 2, "DATABASE_URL")
 
 
 @pytest.mark.parametrize(

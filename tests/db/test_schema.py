@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import CheckConstraint, create_engine
 from sqlalchemy.pool import NullPool
 
 from kotobamichi import schema
@@ -45,7 +45,14 @@ def test_checks_and_comments_of_the_models_are_those_of_the_database(connection:
         " AND conrelid <> '_michi_ledger'::regclass"
     ).fetchall()
     columns = [column for table in schema.metadata.tables.values() for column in table.columns]
-    assert {name for (name,) in rows} == {check.name for column in columns for check in column.constraints}
+    of_columns = {check.name for column in columns for check in column.constraints}
+    of_tables = {
+        check.name
+        for table in schema.metadata.tables.values()
+        for check in table.constraints
+        if isinstance(check, CheckConstraint)
+    }
+    assert {name for (name,) in rows} == of_columns | of_tables
     comments = connection.execute(
         "SELECT attrelid::regclass::text, attname, col_description(attrelid, attnum) FROM pg_attribute"
         " WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r')"

@@ -43,7 +43,7 @@ def test_totals_follow_every_change(connection: Connection) -> None:
     with pytest.raises(psycopg.errors.UniqueViolation):
         add(connection, "あ1", "N5")
     assert totals(connection) == counted(connection)
-    connection.execute("TRUNCATE words")
+    connection.execute("TRUNCATE words CASCADE")
     assert totals(connection) == {}
 
 

@@ -1,0 +1,4 @@
+DROP TRIGGER words_changed ON words;
+DROP FUNCTION note_change();
+DROP FUNCTION bump_revision(text);
+DROP TABLE revisions;
