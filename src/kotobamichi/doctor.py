@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from kotobamichi.settings import MailServer, Settings, find_mail_server, find_redis_url, read_settings
+from kotobamichi.settings import LimitSettings, MailSettings, Settings, read_settings
 from michi.database import Server, connect
 from michi.doctor import Finding
 from michi.errors import DatabaseUnreachable, MichiError, UsageError
@@ -23,14 +23,17 @@ UNREACHABLE = DatabaseUnreachable.exit_code
 
 
 def examine(environ: Mapping[str, str]) -> list[Finding]:
-    """One finding for each thing, in the order in which to mend them. Never raises for what is wrong with any of them."""
+    """One finding for each thing, in the order in which to mend them: with wrong settings there is no more to look at.
+
+    Never raises for what is wrong with any of them.
+    """
     try:
         settings = read_settings(environ)
     except MichiError as error:
-        return [_failure("settings", error), *_redis(environ), _mail(environ)]
+        return [_failure("settings", error)]
     told = "production" if settings.production else "development"
     findings = [Finding("settings", "ok", f"{told}, {settings.workers} worker(s), port {settings.port}")]
-    return [*findings, *_database(settings), *_redis(environ), _mail(environ)]
+    return [*findings, *_database(settings), _redis(settings.limits), _mail(settings.mail)]
 
 
 def _database(settings: Settings) -> list[Finding]:
@@ -70,75 +73,67 @@ def _clock(server: Server) -> Finding:
     )
 
 
-def _redis(environ: Mapping[str, str]) -> list[Finding]:
-    """Nothing where no Redis is asked for: one app keeps its limits itself."""
-    try:
-        url = find_redis_url(environ)
-    except MichiError as error:
-        return [_failure("Redis", error)]
+def _redis(limits: LimitSettings) -> Finding:
+    url = limits.redis_url
     if url is None:
-        return [Finding("Redis", "ok", "none: each process counts its rate limits for itself")]
+        return Finding("Redis", "ok", "none: each process counts its rate limits for itself")
     import redis  # noqa: PLC0415 -- slow to import, and most run without it
 
     address = urlsplit(url)
-    where = f"{address.hostname}:{address.port or 6379}"
+    where = f"{address.hostname}:{address.port or 6379}" if address.hostname else address.path
     try:
         client = redis.Redis.from_url(url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS)
         with client:
             version = client.info("server")["redis_version"]
     except ValueError:
-        return [
-            Finding(
-                "Redis", "failure", "REDIS_URL is not a Redis URL", "Write redis://host:6379/0.", UsageError.exit_code
-            )
-        ]
+        return Finding(
+            "Redis", "failure", "REDIS_URL is not a Redis URL", "Write redis://host:6379/0.", UsageError.exit_code
+        )
     except redis.RedisError as error:
         reason = type(error).__name__
         cure = "Start Redis, or correct REDIS_URL; without it, unset REDIS_URL and run one app."
-        return [Finding("Redis", "failure", f"{where} does not answer ({reason})", cure, UNREACHABLE)]
-    return [Finding("Redis", "ok", f"{where}, version {version}")]
+        return Finding("Redis", "failure", f"{where} does not answer ({reason})", cure, UNREACHABLE)
+    return Finding("Redis", "ok", f"{where}, version {version}")
 
 
-def _mail(environ: Mapping[str, str]) -> Finding:
+def _mail(mail: MailSettings) -> Finding:
     """Logs in and sends nothing."""
-    try:
-        server = find_mail_server(environ)
-    except MichiError as error:
-        return _failure("mail", error)
-    if server is None:
+    if mail.mode == "off":
         return Finding("mail", "ok", "off: no mail is sent")
-    where = f"{server.host}:{server.port}"
+    if mail.mode == "log":
+        return Finding("mail", "ok", "none: links are written to the log")
+    where = f"{mail.host}:{mail.port}"
     try:
-        encrypted = _log_in(server)
+        encrypted = _log_in(mail)
     except smtplib.SMTPAuthenticationError:
         cure = "Correct SMTP_USER and SMTP_PASS."
         return Finding("mail", "failure", f"{where} refused the login", cure, UsageError.exit_code)
     except OSError as error:  # smtplib's errors are some of these
         cure = "Correct SMTP_HOST, SMTP_PORT and SMTP_SECURE (true for port 465), or set MAIL=off."
         return Finding("mail", "failure", f"{where} cannot be used ({_reason(error)})", cure, UNREACHABLE)
-    if not encrypted and server.user:
+    if not encrypted and mail.user:
         return Finding(
             "mail", "warning", f"{where} takes the password in the clear", "Ask its owner for a port that speaks TLS."
         )
     return Finding("mail", "ok", f"{where}, {'TLS' if encrypted else 'no TLS'}")
 
 
-def _log_in(server: MailServer) -> bool:
+def _log_in(mail: MailSettings) -> bool:
     """Whether the connection is encrypted."""
     context = ssl.create_default_context()
-    if server.secure:
-        connection: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=PROBE_SECONDS, context=context)
+    if mail.implicit_tls:
+        connection: smtplib.SMTP = smtplib.SMTP_SSL(mail.host, mail.port, timeout=PROBE_SECONDS, context=context)
     else:
-        connection = smtplib.SMTP(server.host, server.port, timeout=PROBE_SECONDS)
+        connection = smtplib.SMTP(mail.host, mail.port, timeout=PROBE_SECONDS)
     with connection:
         connection.ehlo()
-        encrypted = server.secure
+        encrypted = mail.implicit_tls
         if not encrypted and connection.has_extn("starttls"):
             connection.starttls(context=context)
             connection.ehlo()
             encrypted = True
-        if server.user:
-            connection.login(server.user, server.password)
+        if mail.user:
+            connection.login(mail.user, mail.password or "")
     return encrypted
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
@@ -107,17 +107,6 @@ class Settings:
     migrations: Path
 
 
-@dataclass(frozen=True)
-class MailServer:
-    """Where mail is handed over. `secure` is TLS from the first byte; without it STARTTLS is used where it is offered."""
-
-    host: str
-    port: int
-    secure: bool
-    user: str
-    password: str = field(repr=False)
-
-
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Raises StartRefused or one of michi's configuration errors, naming the setting, never its value when it is a secret."""
     production = environ.get("APP_ENV", "development") == "production"
@@ -162,32 +151,6 @@ def data_folder(environ: Mapping[str, str], here: Path) -> Path:
 
 def read_port(environ: Mapping[str, str]) -> int:
     return _whole_number(environ, "PORT", 3000, 1, 65535)
-
-
-def find_redis_url(environ: Mapping[str, str]) -> str | None:
-    """Where rate limits are shared between processes, or None where each counts for itself."""
-    return read_secret(environ, "REDIS_URL") or None
-
-
-def find_mail_server(environ: Mapping[str, str]) -> MailServer | None:
-    """None where mail is off: by MAIL=off, or in development without SMTP_HOST. In production the absence is an error."""
-    if environ.get("MAIL") == "off":
-        return None
-    host = environ.get("SMTP_HOST")
-    if not host:
-        if environ.get("APP_ENV") == "production":
-            raise StartRefused(
-                "SMTP_HOST is not set, and in production it must be.", "Name the mail server, or set MAIL=off."
-            )
-        return None
-    secure = environ.get("SMTP_SECURE", "").lower() in {"1", "true", "yes", "on"}
-    return MailServer(
-        host=host,
-        port=_whole_number(environ, "SMTP_PORT", 465 if secure else 587, 1, 65535),
-        secure=secure,
-        user=environ.get("SMTP_USER") or "",
-        password=read_secret(environ, "SMTP_PASS") or "",
-    )
 
 
 def _whole_number(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -226,3 +226,33 @@ def test_a_backup_can_be_read(production: Stack) -> None:
     ).stdout  # fmt: skip
     assert "TABLE DATA public words" in listing
     assert "TABLE DATA public _michi_ledger" in listing
+
+
+def test_a_managed_database_takes_the_place_of_the_one_in_a_container(tmp_path: Path) -> None:
+    file = install(tmp_path)
+    shutil.copy(ROOT / "deploy/docker-compose.managed.yml", tmp_path)
+    stack = Stack([file, tmp_path / "docker-compose.managed.yml"], dict.fromkeys(REQUIRED, "x"))
+    config = json.loads(stack.compose("config", "--format", "json").stdout)
+    assert set(config["services"]) == {"app", "migration"}
+    for name, user in (("migration", "kotobamichi_owner"), ("app", "kotobamichi_app")):
+        service = config["services"][name]
+        assert "db" not in service.get("depends_on", {})
+        assert service["environment"]["DATABASE_USER"] == user
+        assert service["environment"]["DATABASE_SSLMODE"] == "verify-full"
+        assert "frontend" in service["networks"]
+    sources = {secret["target"]: secret["source"] for secret in config["services"]["app"]["secrets"]}
+    assert sources["database_password"] == "app_password"
+
+
+def test_every_setting_of_the_app_is_in_the_example_and_reaches_the_container() -> None:
+    """Whatever settings.py reads, Compose passes on: a setting that is nowhere in the files would be set in vain."""
+    source = (ROOT / "src/kotobamichi/settings.py").read_text()
+    names = set(re.findall(r'"([A-Z][A-Z_]{3,})"', source)) - {"HOST", "KOTOBAMICHI_DATA", "MICHI_MIGRATIONS"}
+    names -= {name for name in names if name.startswith(("DATABASE_", "MIGRATION_"))}
+    example = (ROOT / ".env.example").read_text()
+    for file in (FILE, ROOT / "docker-compose.yml"):
+        text = file.read_text()
+        missing = {name for name in names if not re.search(rf"^      {name}(_FILE)?:", text, re.MULTILINE)}
+        assert missing - {"APP_ENV", "PORT", "COOKIE_SECURE", "IMPORT_FOLDER"} == set(), file.name
+    unexplained = {name for name in names if name not in example}
+    assert unexplained <= {"APP_ENV", "COOKIE_SECURE", "IMPORT_FOLDER"}
