@@ -88,6 +88,23 @@ def test_an_older_image_survives_an_expand_migration_and_refuses_a_contract_one(
     assert "schema.too_old" in app.output
 
 
+def test_the_old_app_serves_on_while_and_although_an_upgrade_fails(
+    new_stack: Callable[..., Stack], tmp_path: Path
+) -> None:
+    """The order of the guide: first the new migrations by themselves, then the new app."""
+    stack = new_stack()
+    stack.settings["VOCABULARY"] = "none"
+    stack.up()
+    stack.wait_until_ready()
+    app = stack.container("app")
+    broken = with_migrations(later_migrations(tmp_path / "broken", _99990101000000_broken="SELECT 1 / 0;\n"))
+    answer = stack.compose("run", "--rm", "migration", check=False, files=[broken])
+    assert answer.code == 7
+    assert "[migration.failed]" in answer.output
+    assert stack.container("app") == app
+    assert stack.get("/health/ready").status_code == 200
+
+
 def test_a_migration_that_is_killed_is_undone_and_the_next_up_applies_it(
     new_stack: Callable[..., Stack], tmp_path: Path
 ) -> None:
