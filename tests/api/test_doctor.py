@@ -1,0 +1,93 @@
+"""`kotobamichi doctor`: a line for each thing that the app needs, its cure, and the exit code of the first that is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+from tests.support.app import deploy_app_schema, kotobamichi
+from tests.support.servers import free_port
+
+PASSWORD = "correct horse battery staple"
+
+
+def examine(**settings: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    done = kotobamichi("doctor", "--json", **settings)
+    assert PASSWORD not in done.stdout + done.stderr
+    return done.returncode, {finding["subject"]: finding for finding in json.loads(done.stdout)["findings"]}
+
+
+@pytest.fixture
+def mail_port() -> Iterator[int]:
+    """A mail server that wants a login."""
+
+    def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
+
+    port = free_port()
+    controller = Controller(
+        object(), hostname="127.0.0.1", port=port, authenticator=authenticate, auth_require_tls=False
+    )
+    controller.start()
+    yield port
+    controller.stop()
+
+
+def test_all_is_well(database_url: str) -> None:
+    deploy_app_schema(database_url)
+    code, found = examine(DATABASE_URL=database_url)
+    assert code == 0
+    assert list(found) == ["settings", "database", "schema", "clock", "Redis", "mail"]
+    assert {finding["level"] for finding in found.values()} == {"ok"}
+
+
+def test_what_is_wrong_is_named_with_its_cure_in_one_line_each(database_url: str) -> None:
+    port = free_port()
+    done = kotobamichi(
+        "doctor", DATABASE_URL=database_url, REDIS_URL=f"redis://127.0.0.1:{port}/0", SMTP_HOST="127.0.0.1",
+        SMTP_PORT=str(port),
+    )  # fmt: skip
+    assert done.returncode == 3  # the schema comes first
+    lines = done.stdout.splitlines()
+    assert [line[:10].split()[1] for line in lines[::1] if line[0] == "✗"] == ["schema", "Redis", "mail"]
+    assert f"127.0.0.1:{port} does not answer" in done.stdout
+    assert f"127.0.0.1:{port} cannot be used (Connection refused)" in done.stdout
+    assert "MAIL=off" in done.stdout
+
+
+def test_production_names_the_setting_that_is_missing() -> None:
+    given = {"APP_ENV": "production", "DATABASE_URL": "postgresql://127.0.0.1:1/x"}
+    for name, value in (
+        ("JWT_SECRET", "0123456789" * 5),
+        ("SMTP_HOST", "127.0.0.1"),
+        ("APP_URL", "https://example.org"),
+    ):
+        code, found = examine(**given)
+        assert code == 2
+        assert list(found) == ["settings"]
+        assert found["settings"]["message"].startswith(f"{name} is not set")
+        given[name] = value
+    assert examine(**given)[1]["settings"]["level"] == "ok"
+
+
+def test_a_database_that_is_away(database_url: str) -> None:
+    away = f"postgresql://someone@127.0.0.1:{free_port()}/nowhere"
+    code, found = examine(DATABASE_URL=away)
+    assert code == 6
+    assert list(found) == ["settings", "database", "Redis", "mail"]
+    assert "127.0.0.1" in found["database"]["message"]
+
+
+def test_the_mail_login_is_tried_and_nothing_is_sent(database_url: str, mail_port: int) -> None:
+    deploy_app_schema(database_url)
+    server = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail_port), "SMTP_USER": "words"}
+    code, found = examine(DATABASE_URL=database_url, SMTP_PASS="wrong", **server)
+    assert (code, found["mail"]["message"]) == (2, f"127.0.0.1:{mail_port} refused the login")
+    code, found = examine(DATABASE_URL=database_url, SMTP_PASS=PASSWORD, **server)
+    assert (code, found["mail"]["level"]) == (0, "warning")
+    assert "in the clear" in found["mail"]["message"]
