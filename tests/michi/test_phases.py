@@ -75,7 +75,7 @@ def test_p02_a_contract_migration_waits_for_older_apps_to_end(phased: Operator) 
         assert [app["head"] for app in answer.error["details"]["apps"]] == [EXPAND]
         assert phased.ledger() == [(EXPAND, "applied")], "the expand migration before it is applied, nothing after it"
         old.close()
-        wait_until(lambda: _is_gone(phased, f"kotobamichi/{EXPAND}"), "that the old app is gone")
+        wait_until(lambda: _is_gone(phased, f"kotobamichi/{EXPAND}"), "that the old app is gone", 60.0)
         assert phased.deploy().exit_code == 0
     assert columns(phased) == {"id", "level"}
 
@@ -249,7 +249,7 @@ def test_p02_p04_p05_two_generations_of_the_app_around_a_contract_migration(oper
                 {"expected": contract, "actual": expand, "state": "pending"},
             )
             assert old.stop() == 0
-            wait_until(lambda: _is_gone(operator, f"kotobamichi/{old_head}"), "that the old app is gone")
+            wait_until(lambda: _is_gone(operator, f"kotobamichi/{old_head}"), "that the old app is gone", 60.0)
             deployed = operator.deploy()
             assert deployed.exit_code == 0, deployed.stderr
             new.wait_until_ready()
