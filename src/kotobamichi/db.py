@@ -12,7 +12,7 @@ from psycopg.adapt import Loader
 from psycopg.types.string import TextLoader
 from psycopg_pool import AsyncConnectionPool
 
-from kotobamichi.pipeline import Pipeline, Row, Statement, Step, Writers
+from kotobamichi.pipeline import SILENCE_SECONDS, Pipeline, Row, Statement, Step, Writers
 from michi.database import translate_connection_error
 from michi.settings import Target
 
@@ -106,13 +106,22 @@ class Database:
         an error: whether the transaction was committed is then unknown, and it is never sent again.
         """
         prepared = [_step(statement, parameters) for statement, parameters in steps]
+        try:
+            return await self._write(prepared)
+        except OUTDATED:  # the server has refused to run it, so nothing was done
+            return await self._write(prepared)
+
+    async def _write(self, steps: list[Step]) -> list[Row]:
         async with self.writers.one() as pipeline:
             try:
-                return await pipeline.fetch(*prepared)
-            except OUTDATED:  # the server has refused to run it, so nothing was done
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    return await pipeline.fetch(*steps)
+            except OUTDATED:
                 pipeline.close()
-        async with self.writers.one() as pipeline:
-            return await pipeline.fetch(*prepared)
+                raise
+            except TimeoutError:
+                pipeline.close()
+                raise psycopg.OperationalError("the server does not answer") from None
 
     async def _connect_pipeline(self) -> Pipeline:
         connection = await psycopg.AsyncConnection.connect("", autocommit=True, **self.parameters)

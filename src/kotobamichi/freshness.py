@@ -70,13 +70,20 @@ class Shelf(Generic[Thing]):
         self.kept: OrderedDict[Hashable, tuple[tuple[int, ...], Thing]] = OrderedDict()
         self.making: dict[tuple[Hashable, tuple[int, ...]], asyncio.Task[Thing]] = {}
 
-    async def get(self, key: Hashable, kinds: tuple[Kind, ...], make: Callable[[], Awaitable[Thing]]) -> Thing:
+    async def get(
+        self,
+        key: Hashable,
+        kinds: tuple[Kind, ...],
+        make: Callable[[], Awaitable[Thing]],
+        revisions: Revisions | None = None,
+    ) -> Thing:
         """The thing of `key`: the one at hand, if nothing of `kinds` has changed since, else what `make` gives.
 
         `make` must depend on nothing but the key and the database. Many who ask for the same at once share one call; what it raises
-        reaches all of them and is not kept.
+        reaches all of them and is not kept. Who has looked at the revisions since the request came gives them.
         """
-        revisions = await self.freshness.look()
+        if revisions is None:
+            revisions = await self.freshness.look()
         wanted = tuple(revisions[kind] for kind in kinds)
         kept = self.kept.get(key)
         if kept is not None and kept[0] == wanted:
@@ -127,10 +134,15 @@ class Answers:
     """Answers that need not be made again, for as long as nothing that they tell of has changed."""
 
     def __init__(self, freshness: Freshness, most_bytes: int = MOST_ANSWER_BYTES) -> None:
+        self.freshness = freshness
         self.shelf: Shelf[Answer] = Shelf(freshness, most_bytes, lambda answer: len(answer.body))
 
     async def get(
-        self, key: Hashable, kinds: tuple[Kind, ...], make: Callable[[], Awaitable[bytes | Answer]]
+        self,
+        key: Hashable,
+        kinds: tuple[Kind, ...],
+        make: Callable[[], Awaitable[bytes | Answer]],
+        revisions: Revisions | None = None,
     ) -> Answer:
         """Like `Shelf.get`, of what `make` gives: a body, or an answer with its Link."""
 
@@ -138,7 +150,7 @@ class Answers:
             made = await make()
             return made if isinstance(made, Answer) else answer_of(made)
 
-        return await self.shelf.get(key, kinds, make_answer)
+        return await self.shelf.get(key, kinds, make_answer, revisions)
 
 
 def answer_of(body: bytes, link: str | None = None) -> Answer:

@@ -11,7 +11,7 @@ import msgspec
 from kotobamichi.accounts.identity import Identity
 from kotobamichi.db import Database
 from kotobamichi.errors import BadRequest, Forbidden, NotFound
-from kotobamichi.freshness import Answer, Answers, Kind, answer_of
+from kotobamichi.freshness import Answer, Answers, Kind, Revisions, answer_of
 from kotobamichi.ids import parse_id
 from kotobamichi.quizzes import queries
 from kotobamichi.quizzes.attempts import insert_attempt
@@ -66,7 +66,9 @@ async def _page(database: Database, path: str, query: QuizQuery, read: List) -> 
     return answer_of(msgspec.json.encode(quizzes), link)
 
 
-async def get_quiz(database: Database, shelf: QuizShelf, quiz_id: str, viewer: Identity | None) -> KnownQuiz:
+async def get_quiz(
+    database: Database, shelf: QuizShelf, quiz_id: str, viewer: Identity | None, revisions: Revisions | None = None
+) -> KnownQuiz:
     """Raises NotFound, also for what is no id and for what the viewer may not see."""
     if (parsed := parse_id(quiz_id)) is None:
         raise NotFound(QUIZ_NOT_FOUND)
@@ -78,7 +80,7 @@ async def get_quiz(database: Database, shelf: QuizShelf, quiz_id: str, viewer: I
             raise NotFound(QUIZ_NOT_FOUND)
         return quiz
 
-    quiz = await shelf.get(known_id, KINDS, read)
+    quiz = await shelf.get(known_id, KINDS, read, revisions)
     if not quiz.is_visible_to(viewer):
         raise NotFound(QUIZ_NOT_FOUND)
     return quiz
@@ -88,12 +90,13 @@ async def show_quiz(
     database: Database, answers: Answers, shelf: QuizShelf, quiz_id: str, viewer: Identity | None
 ) -> Answer:
     """The quiz with its words. Raises NotFound like `get_quiz`."""
-    quiz = await get_quiz(database, shelf, quiz_id, viewer)
+    revisions = await answers.freshness.look()
+    quiz = await get_quiz(database, shelf, quiz_id, viewer, revisions)
 
     async def make() -> bytes:
         return msgspec.json.encode(_shown(quiz, await queries.count_attempts(database, quiz.id), viewer))
 
-    return await answers.get(("quiz", quiz.id, quiz.belongs_to(viewer)), SHOWN, make)
+    return await answers.get(("quiz", quiz.id, quiz.belongs_to(viewer)), SHOWN, make, revisions)
 
 
 def _shown(quiz: KnownQuiz, attempts: int, viewer: Identity | None) -> Quiz:
