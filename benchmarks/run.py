@@ -45,7 +45,7 @@ BENCHMARKS = {
         words.show,
     ),
     "quizzes": Benchmark(
-        "Quizzes, statistics and submissions",
+        "Quizzes, statistics and submissions against NestJS + Drizzle + node-postgres",
         lambda quick: quizzes.measure(rounds=1, seconds=3) if quick else quizzes.measure(rounds=5, seconds=10),
         quizzes.show,
     ),

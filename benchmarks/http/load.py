@@ -44,7 +44,7 @@ def load_many(port: int, requests: Sequence[Asked], seconds: int) -> dict[str, f
 
 
 def _wrk(port: int, path: str, seconds: int, options: Sequence[str], arguments: Sequence[str]) -> dict[str, float]:
-    command = [require("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *options]
+    command = [require("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "20s", "--latency", *options]
     said = run([*command, f"http://{HOST}:{port}{path}", *arguments], seconds + 60, environment())
     # wrk counts a 304 among neither its errors nor its failures.
     if (wrong := WRK_ERRORS.search(said)) is not None:
@@ -64,7 +64,7 @@ def _number(pattern: str, text: str) -> float:
 
 
 def _milliseconds(percentile: str, text: str) -> float:
-    match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s)$", text, re.MULTILINE)
+    match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s)\s*$", text, re.MULTILINE)
     if match is None:
         raise BenchmarkFailed(f"wrk's report was not understood:\n{text}")
     return float(match[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[match[2]]

@@ -1,9 +1,8 @@
-"""Quizzes, statistics and submissions of our app, on 8,334 words, 200 public quizzes of 20 words and learners with a history."""
+"""Quizzes, statistics and submissions against NestJS: 8,334 words, 200 public quizzes of 20 words, learners with a history."""
 
 from __future__ import annotations
 
 import json
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,15 +12,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from benchmarks import table
 from benchmarks.http.load import CONNECTIONS, Asked, load_many, load_one
+from benchmarks.http.words import build_peer, show_contestants
 from benchmarks.postgres import Postgres, server
-from benchmarks.process import HOST, ROOT, SCRIPTS, BenchmarkFailed, environment, get, serving, wait_for_answer
+from benchmarks.process import HOST, ROOT, SCRIPTS, BenchmarkFailed, environment, get, require, serving, wait_for_answer
 from benchmarks.scale.fill import SMALL, Size, fill
 
 from kotobamichi.accounts.tokens import AccessClaims, sign_access
 
-PORT = 3914
+PORTS = {"ours": 3914, "peer": 3917}
 START_SECONDS = 60.0
 WARM_UP_SECONDS = 3
 SECRET = "of the benchmarks alone, and as long as it has to be"
@@ -100,13 +99,39 @@ REQUESTS: dict[str, Load] = {
 
 
 def measure(rounds: int, seconds: int) -> dict[str, Any]:
-    """Requests a second and latency percentiles for each request, one entry a round."""
+    """Requests a second and latency percentiles for each request and contestant, one entry a round."""
+    main = build_peer()
     with server() as postgres:
         filled = fill(postgres, SMALL, "small")
-        with serving_app(postgres, "small", PORT):
+        with serving_app(postgres, "small", PORTS["ours"]), _serving_peer(postgres, "small", main):
             scene = make_scene(postgres, "small", SMALL)
-            results = race({"ours": (PORT, scene)}, rounds, seconds)
+            _check_same_answers(scene)
+            results = race({name: (port, scene) for name, port in PORTS.items()}, rounds, seconds)
     return {"rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "filled": filled, "requests": results}
+
+
+def _check_same_answers(scene: Scene) -> None:
+    """A race between different answers says nothing. Ours has two numbers more in the statistics."""
+    signed_in = {"Authorization": f"Bearer {scene.tokens[7]}"}
+    for path in ("/v1/quizzes", f"/v1/quizzes/{scene.quizzes[3]}", "/v1/users/me/stats"):
+        headers = signed_in if path.endswith("stats") else {}
+        ours, peer = (json.loads(get(port, path, headers)[2]) for port in PORTS.values())
+        if path.endswith("stats"):
+            ours = {key: ours[key] for key in peer}
+        if ours != peer or not ours:
+            raise BenchmarkFailed(f"the two servers do not give the same answer to {path}")
+
+
+@contextmanager
+def _serving_peer(postgres: Postgres, database: str, main: Path) -> Iterator[None]:
+    # node-postgres reads a socket's folder only where the URL names a host besides.
+    url = postgres.url(database).replace("@/", "@localhost/")
+    settings = {"DATABASE_URL": url, "PORT": str(PORTS["peer"]), "JWT_SECRET": SECRET, "NODE_ENV": "production"}
+    with tempfile.TemporaryDirectory(prefix="kotobamichi-bench-") as logs:
+        log = Path(logs) / "peer.log"
+        with serving([require("node"), str(main)], environment(**settings), main.parent, log) as process:
+            wait_for_answer(process, PORTS["peer"], "/v1/words?limit=1", START_SECONDS, log)
+            yield
 
 
 @contextmanager
@@ -171,9 +196,4 @@ def race(contestants: Mapping[str, tuple[int, Scene]], rounds: int, seconds: int
 
 
 def show(result: dict[str, Any]) -> str:
-    rows = []
-    for title, contestants in result["requests"].items():
-        rates = [entry["requests_per_second"] for entry in contestants["ours"]]
-        late = statistics.median(entry["p99_ms"] for entry in contestants["ours"])
-        rows.append([title, table.thousands(statistics.median(rates)), f"{late:.1f}", table.raw(rates)])
-    return table.markdown(["requests/s, medians", "ours", "p99, ms", "raw"], rows)
+    return show_contestants(result["requests"], ("ours", "peer"), ("ours", "NestJS"), lambda ours, peer: ours / peer)

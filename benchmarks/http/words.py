@@ -7,7 +7,7 @@ import random
 import shutil
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,25 +151,29 @@ def _load(request: Request, port: int, seconds: int) -> dict[str, float]:
 
 
 def show(result: dict[str, Any]) -> str:
+    return show_contestants(result["requests"], ("ours", "peer"), ("ours", "NestJS"), lambda ours, peer: ours / peer)
+
+
+def show_contestants(
+    requests: Mapping[str, Any],
+    names: tuple[str, str],
+    titles: tuple[str, str],
+    ratio: Callable[[float, float], float],
+) -> str:
+    """A table of two contestants: medians, their ratio, late answers, and every measurement."""
+    first, second = titles
     heads = [
-        "requests/s, medians",
-        "ours",
-        "NestJS",
-        "ratio",
-        "p99 ours, ms",
-        "p99 NestJS, ms",
-        "raw ours",
-        "raw NestJS",
-    ]
+        "requests/s, medians", first, second, "ratio", f"p99 {first}, ms", f"p99 {second}, ms", f"raw {first}", f"raw {second}",
+    ]  # fmt: skip
     rows = []
-    for title, contestants in result["requests"].items():
-        rates = {name: [entry["requests_per_second"] for entry in entries] for name, entries in contestants.items()}
-        late = {name: statistics.median(entry["p99_ms"] for entry in entries) for name, entries in contestants.items()}
-        ours, peer = (statistics.median(rates[name]) for name in ("ours", "peer"))
+    for title, contestants in requests.items():
+        rates = [[entry["requests_per_second"] for entry in contestants[name]] for name in names]
+        late = [statistics.median(entry["p99_ms"] for entry in contestants[name]) for name in names]
+        medians = [statistics.median(values) for values in rates]
         rows.append(
             [
-                title, table.thousands(ours), table.thousands(peer), f"{ours / peer:.1f}", f"{late['ours']:.1f}",
-                f"{late['peer']:.1f}", table.raw(rates["ours"]), table.raw(rates["peer"]),
+                title, *map(table.thousands, medians), f"{ratio(medians[0], medians[1]):.2f}",
+                *(f"{value:.1f}" for value in late), *map(table.raw, rates),
             ]
         )  # fmt: skip
     return table.markdown(heads, rows) + "\n\n" + imports.show(result["import"])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks import table
 from benchmarks.http.load import CONNECTIONS
 from benchmarks.http.quizzes import make_scene, race, serving_app
+from benchmarks.http.words import show_contestants
 from benchmarks.postgres import server
 from benchmarks.scale.fill import LARGE, SMALL, Size, fill
 
@@ -31,28 +30,9 @@ def measure(rounds: int, seconds: int, *, quick: bool = False) -> dict[str, Any]
 
 
 def show(result: dict[str, Any]) -> str:
-    heads = [
-        "requests/s, medians",
-        "small",
-        "large",
-        "small / large",
-        "p99 small, ms",
-        "p99 large, ms",
-        "raw small",
-        "raw large",
-    ]
-    rows = []
-    for title, sizes in result["requests"].items():
-        rates = {name: [entry["requests_per_second"] for entry in entries] for name, entries in sizes.items()}
-        late = {name: statistics.median(entry["p99_ms"] for entry in entries) for name, entries in sizes.items()}
-        small, large = (statistics.median(rates[name]) for name in ("small", "large"))
-        rows.append(
-            [
-                title, table.thousands(small), table.thousands(large), f"{small / large:.2f}", f"{late['small']:.1f}",
-                f"{late['large']:.1f}", table.raw(rates["small"]), table.raw(rates["large"]),
-            ]
-        )  # fmt: skip
+    names = ("small", "large")
+    shown = show_contestants(result["requests"], names, names, lambda small, large: small / large)
     filled = ", ".join(
         f"{name} {facts['size']} in {facts['seconds']:.0f} s" for name, facts in result["filled"].items()
     )
-    return f"{table.markdown(heads, rows)}\n\nFilled: {filled}."
+    return f"{shown}\n\nThe ratio is small / large. Filled: {filled}."

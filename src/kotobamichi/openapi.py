@@ -35,20 +35,20 @@ ALWAYS = (429, 503)
 WITH_BODY = (400, 403, 408, 413)
 # The parameter that goes on after the last thing seen.
 CURSOR = "after"
+# An empty parameter is as good as none.
+EMPTY = Schema(type=OpenAPIType.STRING, enum=[""])
 TOKEN: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
 
 
 def integer(name: str, description: str, default: int) -> Parameter:
-    schema = Schema(type=OpenAPIType.INTEGER, minimum=1, default=default)
+    schema = Schema(any_of=[Schema(type=OpenAPIType.INTEGER, minimum=1), EMPTY], default=default)
     return Parameter(name, "query", description=description, schema=schema, required=False)
 
 
 def text(name: str, description: str, one_of: Sequence[str] | None = None) -> Parameter:
-    # An empty one is as good as none.
     schema = Schema(type=OpenAPIType.STRING, enum=[*one_of, ""] if one_of else None)
     if name == CURSOR:
-        empty = Schema(type=OpenAPIType.STRING, enum=[""])
-        schema = Schema(any_of=[Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID), empty])
+        schema = Schema(any_of=[Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID), EMPTY])
     return Parameter(name, "query", description=description, schema=schema, required=False)
 
 

@@ -213,7 +213,8 @@ def schemathesis(app: App, name: str, client: httpx.Client, examples: int, seed:
     generated = GENERATED.search(done.stdout)
     outcome = Outcome(int(generated[1]) if generated else 0)
     if done.returncode != 0:
-        outcome.failures.append(f"schemathesis as {name}, seed {seed}:\n{done.stdout[-12_000:]}{done.stderr[-2000:]}")
+        said = "\n".join(line[:300] for line in (done.stdout + done.stderr).splitlines())
+        outcome.failures.append(f"schemathesis as {name}, seed {seed}:\n{said[:20_000]}")
     return outcome
 
 

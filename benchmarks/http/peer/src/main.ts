@@ -1,16 +1,21 @@
 import 'reflect-metadata';
 import { Module, ValidationPipe } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { JwtModule } from '@nestjs/jwt';
 import { DatabaseModule } from './database.module';
 import { HealthController } from './health.controller';
+import { QuizzesController } from './quizzes.controller';
+import { QuizzesService } from './quizzes.service';
+import { UsersController } from './users.controller';
+import { UsersService } from './users.service';
 import { WordsController } from './words.controller';
 import { WordsRepository } from './words.repository';
 import { WordsService } from './words.service';
 
 @Module({
-  imports: [DatabaseModule],
-  controllers: [WordsController, HealthController],
-  providers: [WordsService, WordsRepository],
+  imports: [DatabaseModule, JwtModule.register({ secret: process.env.JWT_SECRET })],
+  controllers: [WordsController, QuizzesController, UsersController, HealthController],
+  providers: [WordsService, WordsRepository, QuizzesService, UsersService],
 })
 class AppModule {}
 

@@ -21,7 +21,7 @@ export class WordsService {
   }
 }
 
-function toItem(word: Word) {
+export function toItem(word: Word) {
   return {
     id: word.id,
     hiragana: word.hiragana,
