@@ -58,7 +58,11 @@ def _comment(table: str, constraint: Constraint) -> list[str]:
 
 def _add(table: str, constraint: Constraint, situation: Situation) -> Iterator[Step]:
     drop = drop_constraint(table, constraint)
-    if not situation.careful(table) or constraint.kind == "exclusion":
+    if situation.waits_for_type(table, constraint.columns):
+        order = Order.FOREIGN_KEYS if constraint.references else Order.CONSTRAINTS
+        up = [add_constraint(table, constraint), *_comment(table, constraint)]
+        yield step(Stage.CONTRACT, order, up, drop, "For the new type.")
+    elif not situation.careful(table) or constraint.kind == "exclusion":
         why = (
             "There is no way to build it while the table is written: writers wait." if situation.careful(table) else ""
         )
@@ -140,7 +144,10 @@ def _add_index(table: str, index: Index, situation: Situation) -> Iterator[Step]
         (c.before for c in situation.changes if (c.action, c.kind, c.table, c.name) == ("drop", "index", table, index.name)), None
     )  # fmt: skip
     name = quote(index.name)
-    if not situation.careful(table):
+    if situation.waits_for_type(table, index.columns):
+        up = [create_index(index), *_commented(index)]
+        yield step(Stage.CONTRACT, Order.INDEXES, up, f"DROP INDEX {name}", "For the new type.")
+    elif not situation.careful(table):
         yield step(Stage.EXPAND, Order.INDEXES, [create_index(index), *_commented(index)], f"DROP INDEX {name}")
     elif replaced is None or not situation.keeps_columns(table, replaced.columns):
         yield step(
@@ -168,7 +175,7 @@ def _drop_index(table: str, index: Index, situation: Situation) -> Iterator[Step
     if situation.loses_column(table, index.columns):
         stage = Stage.EXPAND if situation.comes_back(table, index.name) else Stage.CONTRACT
         yield step(stage, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
-    elif not situation.careful(table):
+    elif not situation.careful(table) or situation.waits_for_type(table, index.columns):
         yield step(Stage.EXPAND, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
     elif not situation.has("add", "index", index.name, table):
         up = f"DROP INDEX CONCURRENTLY {name}"

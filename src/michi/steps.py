@@ -119,6 +119,14 @@ class Situation:
     def recreated_columns(self) -> frozenset[tuple[str, str]]:
         return frozenset((c.table or "", c.name) for c in self.changes if c.kind == "generated")
 
+    @cached_property
+    def retyped_columns(self) -> frozenset[tuple[str, str]]:
+        return frozenset((c.table or "", c.name) for c in self.changes if c.kind == "type")
+
+    def waits_for_type(self, table: str, columns: Iterable[str]) -> bool:
+        """Whether what hangs on these columns can be made only once they have their new type."""
+        return any((table, column) in self.retyped_columns for column in columns)
+
     def loses_column(self, table: str, columns: Iterable[str]) -> bool:
         return any((table, column) in self.dropped_columns for column in columns)
 

@@ -251,11 +251,13 @@ def _reworded(table: str, column: str, situation: Situation) -> tuple[list[str],
     was, now = situation.before.tables[table], situation.after.tables[table]
     touched = {c.name for c in situation.changes if c.table == table and c.action in {"add", "drop", "rename"}}
     checks = [
-        (c, now.constraints[name])
-        for name, c in was.constraints.items()
-        if name in now.constraints and name not in touched and c.kind == "check" and column in c.columns
-    ]
-    checks = [(old, new) for old, new in checks if old.definition != new.definition]
+        (old, replace(new, name=old.name))
+        for old in was.constraints.values()
+        if old.kind == "check" and column in old.columns and old.name not in touched
+        for new in now.constraints.values()
+        if new.kind == "check" and new.definition != old.definition and new.columns == old.columns
+        and situation.judge.same_check(table, old.definition.exact, new.definition.exact)
+    ]  # fmt: skip
     indexes = [
         (index, now.indexes[name])
         for name, index in was.indexes.items()

@@ -114,8 +114,9 @@ def _there_and_back(
     try:
         shadow.take_back(migration)
         _expect(shadow, before, Scope(validity=False), "down", migration, "down.sql does not lead back", verdict)
-        shadow.replay(up_to_here)
-        _expect(shadow, after, Scope(), "again", migration, "up.sql after down.sql makes something else", verdict)
+        if len(verdict.findings) == found:  # what is left behind would only be in the way
+            shadow.replay(up_to_here)
+            _expect(shadow, after, Scope(), "again", migration, "up.sql after down.sql makes something else", verdict)
     except ShadowFailed as error:
         verdict.findings.append(Finding("down", error.message, migration.name))
     if len(verdict.findings) == found:

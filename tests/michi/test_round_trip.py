@@ -346,13 +346,12 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
 }
 
 
-@pytest.mark.parametrize("way", ["there", "back"])
 @pytest.mark.parametrize("kind", CASES)
-def test_models_to_sql_to_database_and_back(shadow: Shadow, kind: str, way: str) -> None:
-    before, after = CASES[kind] if way == "there" else CASES[kind][::-1]
-    round_trip(shadow, before, after)
+def test_models_to_sql_to_database_and_back_in_safe_steps(shadow: Shadow, kind: str) -> None:
+    round_trip(shadow, *CASES[kind])
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_the_short_form_makes_the_same(shadow: Shadow, kind: str) -> None:
-    round_trip(shadow, *CASES[kind], plain=True)
+def test_the_other_way_in_the_short_form(shadow: Shadow, kind: str) -> None:
+    before, after = CASES[kind]
+    round_trip(shadow, after, before, plain=True)
