@@ -22,14 +22,19 @@ CommandConnection = psycopg.Connection[tuple[Any, ...]]
 POOL_WAIT_SECONDS = 10.0
 # Two, so that the server works on one while the answers of the other are read.
 PIPELINES = 2
-# As many transactions reach the disk together.
+# At most so many; as many transactions reach the disk together.
 WRITERS = 8
 CONNECT_TIMEOUT_SECONDS = 5
 # A request that PostgreSQL cannot answer in this time is given up: nobody waits for it any more.
 STATEMENT_TIMEOUT = "15s"
 SESSION = f"SET timezone = 'UTC'; SET statement_timeout = '{STATEMENT_TIMEOUT}'; SET idle_in_transaction_session_timeout = '30s'"
 
-
+# The hot path's plans are made once per connection, maybe while a table is empty and a scan of it is cheapest; with these they stay
+# right however it grows: rows are found in indexes, and joined row by row.
+HOT_SESSION = (
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;"
+    " SET plan_cache_mode = force_generic_plan"
+)
 # What the server says of a prepared statement that has to be prepared anew: after a migration, or behind a pooler.
 OUTDATED = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
 Parameter = str | int | None
@@ -59,7 +64,7 @@ class Database:
         }
         self.pipelines: list[Pipeline] = []
         self.connecting = asyncio.Lock()
-        self.writers = Writers(WRITERS, self._connect_pipeline)
+        self.writers = Writers(min(WRITERS, size), self._connect_pipeline)
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             kwargs={**self.parameters, "autocommit": True},
             min_size=min(2, size),
@@ -126,6 +131,7 @@ class Database:
     async def _connect_pipeline(self) -> Pipeline:
         connection = await psycopg.AsyncConnection.connect("", autocommit=True, **self.parameters)
         await self._configure(connection)
+        await connection.execute(HOT_SESSION.encode())
         return Pipeline(connection)
 
     async def _pipeline(self) -> Pipeline:
