@@ -3,7 +3,7 @@
 A pool lends a connection to one request at a time, and each statement costs a registration with the event loop and a wait of its
 own. Here the socket is registered once and answers are handed to the requests in the order in which these asked. Many reads may be
 in flight on one connection; only for statements that an index answers at once: a slow one would hold up those behind it
-(docs/decisions/0009). A write has a connection to itself until it is committed (docs/decisions/0016).
+(docs/decisions/0009). A write has a connection to itself until it is committed (docs/decisions/0019).
 """
 
 from __future__ import annotations
