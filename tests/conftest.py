@@ -7,17 +7,17 @@ import uuid
 from collections.abc import Iterator
 from urllib.parse import quote
 
-import hypothesis
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import conninfo, sql
 
 from kotobamichi import embedded
 from tests.support.servers import folder_for_server
 
-# No deadlines: a busy machine is no fault. A failure prints how to repeat it.
-hypothesis.settings.register_profile("tests", deadline=None, print_blob=True)
-hypothesis.settings.load_profile("tests")
+# How long an example takes says something of the machine and who shares it, not of the code.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

@@ -29,9 +29,13 @@ class Asked:
         return "\t".join((self.method, self.path, self.token, self.body))
 
 
-def load_one(port: int, path: str, seconds: int, headers: Mapping[str, str] | None = None) -> dict[str, float]:
-    """The same GET again and again: requests a second and latency in milliseconds."""
+def load_one(
+    port: int, path: str, seconds: int, headers: Mapping[str, str] | None = None, script: Path | None = None
+) -> dict[str, float]:
+    """The same GET again and again, unless a script chooses others: requests a second and latency in milliseconds."""
     options = [part for name, value in (headers or {}).items() for part in ("-H", f"{name}: {value}")]
+    if script is not None:
+        options += ["-s", str(script)]
     return _wrk(port, path, seconds, options, [])
 
 

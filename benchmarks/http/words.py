@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
+from benchmarks.http import imports
 from benchmarks.http.load import CONNECTIONS, load_one
 from benchmarks.postgres import Postgres, server
 from benchmarks.process import (
@@ -40,17 +41,19 @@ POOL_SIZE = "10"
 
 @dataclass(frozen=True)
 class Request:
-    """What one measurement asks for; `repeat` sends the ETag of the answer back, as a browser does."""
+    """What one measurement asks for; `repeat` sends the answer's ETag back, as a browser does. A script chooses other paths."""
 
     title: str
     path: str
     repeat: bool = False
+    script: str | None = None
 
 
 REQUESTS = (
     Request("words, 20 a page", "/v1/words?limit=20"),
     Request("words, 10 a page", "/v1/words?page=1&limit=10"),
     Request("words, page 400 of 20", "/v1/words?page=400&limit=20"),
+    Request("words, any page of 20", "/v1/words?page=200&limit=20", script="pages.lua"),
     Request("repeat read, If-None-Match", "/v1/words?limit=20", repeat=True),
     Request("/v1/health, the ceiling", "/v1/health"),
 )
@@ -64,7 +67,10 @@ def measure(rounds: int, seconds: int) -> dict[str, Any]:
         with _contestants(postgres, main, Path(logs)):
             _check_same_answers()
             results = _race(rounds, seconds)
-    return {"rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "requests": results}
+            imported = imports.measure(PORTS["ours"], rounds)
+    return {
+        "rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "requests": results, "import": imported,
+    }  # fmt: skip
 
 
 def build_peer() -> Path:
@@ -85,6 +91,7 @@ def _prepare_words(postgres: Postgres) -> None:
     env = environment(DATABASE_URL=postgres.url())
     run([str(SCRIPTS / "michi"), "deploy"], 60, env)
     run([str(SCRIPTS / "kotobamichi"), "words", "load"], 60, env)
+    imports.prepare(postgres)
     # What autovacuum does within a minute: without it the peer's count would have to look into the table itself.
     postgres.execute("VACUUM (ANALYZE)")
 
@@ -93,7 +100,7 @@ def _prepare_words(postgres: Postgres) -> None:
 def _contestants(postgres: Postgres, main: Path, logs: Path) -> Iterator[None]:
     """Both servers run all the time; only one is asked at a time."""
     common = {"DATABASE_URL": postgres.url(), "DATABASE_POOL_SIZE": POOL_SIZE, "HOST": HOST}
-    ours = environment(**common, PORT=str(PORTS["ours"]), WORKERS="1", RATE_LIMIT="off")
+    ours = environment(**common, PORT=str(PORTS["ours"]), WORKERS="1", RATE_LIMIT="off", JWT_SECRET=imports.SECRET)
     # node-postgres reads a socket's folder only where the URL names a host besides.
     url = postgres.url().replace("@/", "@localhost/")
     peer = environment(**common | {"DATABASE_URL": url}, PORT=str(PORTS["peer"]), NODE_ENV="production")
@@ -135,11 +142,14 @@ def _load(request: Request, port: int, seconds: int) -> dict[str, float]:
         headers = {"If-None-Match": answer.get("etag", "")}
         if status != 200 or get(port, request.path, headers)[0] != 304:
             raise BenchmarkFailed(f"port {port} does not answer 304 to {request.path}")
-    return load_one(port, request.path, seconds, headers)
+    script = Path(__file__).parent / request.script if request.script else None
+    return load_one(port, request.path, seconds, headers, script)
 
 
 def show(result: dict[str, Any]) -> str:
-    return show_contestants(result["requests"], ("ours", "peer"), ("ours", "NestJS"), lambda ours, peer: ours / peer)
+    names = ("ours", "peer")
+    shown = show_contestants(result["requests"], names, ("ours", "NestJS"), lambda ours, peer: ours / peer)
+    return shown + "\n\n" + imports.show(result["import"])
 
 
 def show_contestants(

@@ -42,11 +42,14 @@ from kotobamichi.quizzes import routes as quizzes
 from kotobamichi.quizzes.known import QuizShelf, new_shelf
 from kotobamichi.reviews import routes as reviews
 from kotobamichi.settings import Settings, read_settings
+from kotobamichi.shortcut import Shortcut
 from kotobamichi.users import routes as users
 from kotobamichi.words import routes as words
+from kotobamichi.words.importing import Imports
 from kotobamichi.words.imports import load_vocabulary
+from kotobamichi.words.reading import WordReader
 from kotobamichi.words.vocabulary import ATTRIBUTION
-from michi.errors import MichiError
+from michi.errors import DatabaseUnreachable, MichiError
 from michi.folder import read_folder
 
 log = logging.getLogger("kotobamichi")
@@ -71,6 +74,8 @@ def create_app(settings: Settings) -> ASGIApp:
     freshness = Freshness(database)
     answers = Answers(freshness)
     quiz_shelf = new_shelf(freshness)
+    word_reader = WordReader(database, freshness, answers)
+    imports = Imports(settings.target, settings.import_folder)
     # A secret of this process alone: what `serve` and `up` set is shared by all workers.
     secret = settings.tokens.secret or secrets.token_urlsafe(48)
 
@@ -104,6 +109,12 @@ def create_app(settings: Settings) -> ASGIApp:
     async def provide_quiz_shelf() -> QuizShelf:
         return quiz_shelf
 
+    async def provide_word_reader() -> WordReader:
+        return word_reader
+
+    async def provide_imports() -> Imports:
+        return imports
+
     app = Litestar(
         route_handlers=[
             Router(
@@ -125,6 +136,8 @@ def create_app(settings: Settings) -> ASGIApp:
             "answers": provide_answers,
             "settings": provide_settings,
             "quiz_shelf": provide_quiz_shelf,
+            "word_reader": provide_word_reader,
+            "imports": provide_imports,
         },
         state=State({"identities": Identities(database, freshness, secret)}),
         request_max_body_size=MOST_BODY_BYTES,
@@ -133,6 +146,7 @@ def create_app(settings: Settings) -> ASGIApp:
             HTTPException: answer_http_exception,
             psycopg.OperationalError: answer_database_away,
             PoolTimeout: answer_database_away,
+            DatabaseUnreachable: answer_database_away,
             Exception: answer_unexpected,
         },
         lifespan=[lifespan],
@@ -140,7 +154,7 @@ def create_app(settings: Settings) -> ASGIApp:
         logging_config=None,
         debug=False,
     )
-    return Conventions(app, settings.cors_origins, gate)
+    return Conventions(Shortcut(app, answers), settings.cors_origins, gate)
 
 
 async def _become_ready(gate: SchemaGate, settings: Settings) -> None:

@@ -129,17 +129,22 @@ async def read_body(request: Request[Any, Any, Any], body: type[Body], ignored: 
 
 def parse_body(content: bytes, body: type[Body], ignored: frozenset[str] = frozenset()) -> Body:
     """Like `read_body`, of bytes."""
+    messages: list[str] = []
+    values = read_object(decode_object(content), body, ignored, "", messages)
+    if messages:
+        raise BadRequest(messages)
+    return body(**values)
+
+
+def decode_object(content: bytes) -> dict[str, Any]:
+    """The JSON object that a body is. Raises BadRequest for anything else; no body at all is an empty object."""
     try:
         given = msgspec.json.decode(content) if content.strip() else {}
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise BadRequest("The request body is not valid JSON") from None
     if not isinstance(given, dict):
         raise BadRequest("The request body must be a JSON object")
-    messages: list[str] = []
-    values = read_object(given, body, ignored, "", messages)
-    if messages:
-        raise BadRequest(messages)
-    return body(**values)
+    return given
 
 
 def read_object(

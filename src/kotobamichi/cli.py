@@ -15,7 +15,7 @@ from kotobamichi import __version__
 from kotobamichi.errors import PortInUse
 from kotobamichi.settings import Settings, data_folder, has_database, read_port, read_settings
 from michi import command
-from michi.command import Arguments, Commands
+from michi.command import Arguments, Commands, option
 from michi.errors import ConfigurationMissing, DatabaseUnreachable, MichiError, MigrationsPending
 
 commands = Commands(
@@ -67,6 +67,38 @@ def load_words(_arguments: Arguments) -> None:
         stored = load_vocabulary(settings.target, again=True, told=told)
     if stored is not None:
         print(f"{stored.total} words: {stored.imported} new, {stored.duplicates} already there.")
+
+
+@commands.verb("words import", option("file", metavar="FILE", help="a CSV in UTF-8; - reads standard input"))
+def import_words(arguments: Arguments) -> int:
+    """Import words from a CSV. Good rows are stored, in one transaction; exit code 1 says that others were not.
+
+    The first row names the columns: Kanji, Hiragana (needed), Romaji, English (needed), Level, PronunciationURL, Topic, Part of
+    Speech, Katakana. A word that is there already is passed over.
+    """
+    from kotobamichi.words.files import import_words
+
+    report = import_words(_settings_for_command().target, arguments.file)
+    for detail in report.error_details:
+        print(detail, file=sys.stderr)
+    print(
+        f"{report.total} rows: {report.imported} new words, {report.duplicates} already there, {report.errors} with errors."
+    )
+    return 1 if report.errors else 0
+
+
+@commands.verb(
+    "words export", option("file", metavar="FILE", nargs="?", default="-", help="standard output if not given")
+)
+def export_words(arguments: Arguments) -> None:
+    """Write all words as a CSV that import reads back.
+
+    Values are written exactly as they are, also those that a spreadsheet would take for formulas.
+    """
+    from kotobamichi.words.files import export_words
+
+    count = export_words(_settings_for_command().target, arguments.file)
+    print(f"{count} words exported.", file=sys.stderr)
 
 
 @commands.verb("admin create")

@@ -76,3 +76,22 @@ class TooManyRequests(ApiError):
     """The message is a string that clients parse; the body has no `error`."""
 
     status = 429
+
+
+class BodyTooLarge(ApiError):
+    """As the framework of the original words it; the body has no `error`."""
+
+    status = 413
+
+    def __init__(self) -> None:
+        super().__init__("request entity too large", {"Connection": "close"})
+
+
+class Busy(ApiError):
+    """Nothing is wrong with the request; there is too much to do at this moment."""
+
+    status = 503
+    error = "Service Unavailable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, {"Retry-After": "1"})

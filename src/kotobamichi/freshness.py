@@ -10,8 +10,8 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import psycopg
 
@@ -33,28 +33,33 @@ class Freshness:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.next: asyncio.Future[Revisions] | None = None
+        self.waiting: list[asyncio.Future[Revisions]] = []
         self.reading: asyncio.Task[None] | None = None
 
     async def look(self) -> Revisions:
         """The revisions, by kind, as they were after this was called. Raises psycopg's errors."""
-        if self.next is None:
-            loop = asyncio.get_running_loop()
-            self.next = loop.create_future()
-            if self.reading is None:
-                self.reading = loop.create_task(self._read())
-        # Shielded: a client that goes away must not take the answer from the others.
-        return await asyncio.shield(self.next)
+        loop = asyncio.get_running_loop()
+        # One for each: a client that goes away takes nothing from the others.
+        future: asyncio.Future[Revisions] = loop.create_future()
+        self.waiting.append(future)
+        if self.reading is None:
+            self.reading = loop.create_task(self._read())
+        return await future
 
     async def _read(self) -> None:
         try:
-            while self.next is not None:
-                asked, self.next = self.next, None
+            while self.waiting:
+                asked, self.waiting = self.waiting, []
                 try:
-                    asked.set_result(dict(await self.database.read(REVISIONS)))
+                    revisions: Revisions = dict(await self.database.read(REVISIONS))
                 except (psycopg.Error, OSError) as error:
-                    asked.set_exception(error)
-                    asked.exception()  # seen, also where nobody waits any more
+                    for future in asked:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    for future in asked:
+                        if not future.done():
+                            future.set_result(revisions)
         finally:
             self.reading = None
 
@@ -128,6 +133,14 @@ class Answer:
     body: bytes
     etag: bytes
     link: str | None = None
+    kinds: tuple[Kind, ...] = ()
+
+
+class Target(NamedTuple):
+    """The key of an answer that everybody gets who asks for this, whoever it is: `Answers.recall` gives it unseen."""
+
+    path: str
+    query: bytes
 
 
 class Answers:
@@ -148,9 +161,22 @@ class Answers:
 
         async def make_answer() -> Answer:
             made = await make()
-            return made if isinstance(made, Answer) else answer_of(made)
+            return replace(made if isinstance(made, Answer) else answer_of(made), kinds=kinds)
 
         return await self.shelf.get(key, kinds, make_answer, revisions)
+
+    async def recall(self, target: Target) -> Answer | None:
+        """The answer that was made for this target, if nothing has changed since. Raises psycopg's errors."""
+        kept = self.shelf.kept.get(target)
+        if kept is None:
+            return None
+        made_at, answer = kept
+        revisions = await self.shelf.freshness.look()
+        if made_at != tuple([revisions[kind] for kind in answer.kinds]):
+            return None
+        if target in self.shelf.kept:
+            self.shelf.kept.move_to_end(target)
+        return answer
 
 
 def answer_of(body: bytes, link: str | None = None) -> Answer:

@@ -23,6 +23,8 @@ def parse_id(text: str) -> UUID | None:
     if len(text) != 36:
         return None
     try:
-        return UUID(text)
+        parsed = UUID(text)
     except ValueError:
         return None
+    # Python passes over hyphens anywhere; PostgreSQL does not.
+    return parsed if str(parsed) == text.lower() else None

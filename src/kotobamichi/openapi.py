@@ -16,6 +16,7 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
+from litestar.openapi.spec.enums import OpenAPIFormat
 
 # What the errors of contract section 0 are, in words.
 ERRORS = {
@@ -44,11 +45,14 @@ def text(name: str, description: str, one_of: Sequence[str] | None = None) -> Pa
 def describe(
     *parameters: Parameter,
     body: type[msgspec.Struct] | None = None,
+    file: str | None = None,
     answer: Any = None,
     errors: Sequence[int] = (),
     signed_in: bool = False,
 ) -> type[Operation]:
     """An OpenAPI operation with these query parameters, this JSON body and these errors; `signed_in` needs a token.
+
+    `file` describes what is uploaded as the field `file` of a multipart form.
 
     `answer` is the type of the answer's body where the handler gives its bytes.
 
@@ -63,6 +67,9 @@ def describe(
             if body is not None:
                 content = {"application/json": OpenAPIMediaType(schema=schema_of(body))}
                 self.request_body = RequestBody(content=content, required=True)
+            elif file is not None:
+                form = {"multipart/form-data": OpenAPIMediaType(schema=_form_with_file(file))}
+                self.request_body = RequestBody(content=form, required=True)
             if answer is not None:
                 for code, success in (self.responses or {}).items():
                     if code.startswith("2") and isinstance(success, OpenAPIResponse):
@@ -94,6 +101,11 @@ def _error(status: int) -> OpenAPIResponse:
         required=["message", "statusCode"],
     )
     return OpenAPIResponse(description=ERRORS[status], content={"application/json": OpenAPIMediaType(schema=schema)})
+
+
+def _form_with_file(description: str) -> Schema:
+    file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description=description)
+    return Schema(type=OpenAPIType.OBJECT, properties={"file": file}, required=["file"])
 
 
 def schema_of(struct: Any) -> Schema:

@@ -105,8 +105,15 @@ words = Table(
         comment="When an administrator deleted the word while quizzes or progress needed it; null for a word that is there",
     ),
     UniqueConstraint("content_hash", name="words_content_hash_key"),
-    Index("words_created_at_id_idx", "created_at", "id"),
-    Index("words_level_created_at_id_idx", "level", "created_at", "id"),
+    *(
+        Index(f"words_listed_{by}created_at_id_idx", *columns, "created_at", "id", postgresql_where=text(condition))
+        for by, columns, condition in (
+            ("", (), "deleted_at IS NULL"),
+            ("level_", ("level",), "deleted_at IS NULL"),
+            ("topic_", ("topic",), "deleted_at IS NULL AND topic IS NOT NULL"),
+            ("part_of_speech_", ("part_of_speech",), "deleted_at IS NULL AND part_of_speech IS NOT NULL"),
+        )
+    ),
 )
 
 word_totals = Table(

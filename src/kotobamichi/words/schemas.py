@@ -49,6 +49,36 @@ class Word(WordItem, rename="camel"):
     examples: list[Example]
 
 
+class DeletedWord(Word, rename="camel"):
+    """A word as it was when it was deleted."""
+
+    message: str
+
+
+class ImportReport(msgspec.Struct, rename="camel"):
+    """What became of a file's rows: total = imported + duplicates + errors. A row with several faults is one error."""
+
+    total: int
+    imported: int
+    duplicates: int
+    errors: int
+    error_details: list[str]
+
+
+class ImportStats(msgspec.Struct, rename="camel"):
+    """All words, those added within the last 24 hours, and when the newest was added; null where there is none."""
+
+    total_words: int
+    recent_imports: int
+    last_import_time: str | None
+
+
+class Cleared(msgspec.Struct, rename="camel"):
+    """How many words are gone."""
+
+    deleted_count: int
+
+
 class Pagination(msgspec.Struct, rename="camel"):
     """Where the page stands: the effective page and limit, and how many words match in all."""
 
