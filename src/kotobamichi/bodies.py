@@ -136,13 +136,14 @@ def _field(name: str, attribute: str, hint: Any, *, required: bool) -> Field:
 async def read_body(request: Request[Any, Any, Any], body: type[Body], ignored: frozenset[str] = frozenset()) -> Body:
     """The request's JSON as `body`. Raises BadRequest with every message there is; `ignored` names what is passed over."""
     content = await request.body()
-    if content and not is_json(request.headers.get("content-type", "")):
+    kind = request.headers.get("content-type")
+    if content and kind and not is_json(kind):
         raise BadRequest("The request body must be JSON, with Content-Type: application/json")
     return parse_body(content, body, ignored)
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a Content-Type says JSON. A page of another origin cannot send one without asking first, unlike a form's."""
+    """Whether a Content-Type says JSON; a form's does not, and neither does what a page of any origin may send unasked."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 

@@ -92,11 +92,10 @@ def test_a_body_of_the_limit_is_read(plain: httpx.Client) -> None:
         ("application/x-www-form-urlencoded", 400),
         ("multipart/form-data; boundary=x", 400),
         ("text/plain", 400),
-        (None, 400),
+        (None, 401),
     ],
 )
-def test_json_has_to_say_that_it_is(plain: httpx.Client, kind: str | None, status: int) -> None:
-    """What a form of any page could send is no JSON, whatever it holds."""
+def test_a_body_that_says_it_is_something_else_is_no_json(plain: httpx.Client, kind: str | None, status: int) -> None:
     content = b'{"email":"nobody@example.org","password":"a password"}'
     answer = plain.post("/v1/auth/login", content=content, headers={"Content-Type": kind} if kind else {})
     assert answer.status_code == status
