@@ -151,7 +151,8 @@ def _load(request: Request, port: int, seconds: int) -> dict[str, float]:
 
 
 def show(result: dict[str, Any]) -> str:
-    return show_contestants(result["requests"], ("ours", "peer"), ("ours", "NestJS"), lambda ours, peer: ours / peer)
+    raced = show_contestants(result["requests"], ("ours", "peer"), ("ours", "NestJS"), lambda ours, peer: ours / peer)
+    return f"{raced}\n\n{imports.show(result['import'])}"
 
 
 def show_contestants(
@@ -176,4 +177,4 @@ def show_contestants(
                 *(f"{value:.1f}" for value in late), *map(table.raw, rates),
             ]
         )  # fmt: skip
-    return table.markdown(heads, rows) + "\n\n" + imports.show(result["import"])
+    return table.markdown(heads, rows)
