@@ -12,7 +12,8 @@ from sqlalchemy.pool import NullPool
 
 from kotobamichi import schema
 from kotobamichi.settings import MIGRATIONS
-from michi.folder import read_folder
+from michi.folder import Migration, read_folder
+from michi.sql import split
 from tests.db.conftest import Connection
 
 CATALOGUE = """
@@ -65,11 +66,17 @@ def test_every_migration_can_be_taken_back_and_applied_again(connection: Connect
     before = connection.execute(CATALOGUE).fetchall()
     migrations = read_folder(MIGRATIONS).migrations
     for migration in reversed(migrations):
-        connection.execute(migration.files["down.sql"])
+        run(connection, migration, "down.sql")
     left = connection.execute(
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
     ).fetchall()
     assert left == [("_michi_ledger",)]
     for migration in migrations:
-        connection.execute(migration.files["up.sql"])
+        run(connection, migration, "up.sql")
     assert connection.execute(CATALOGUE).fetchall() == before
+
+
+def run(connection: Connection, migration: Migration, name: str) -> None:
+    """One statement after the other, as what is concurrent needs it."""
+    for statement in split(migration.files[name].decode(), migration.path / name):
+        connection.execute(statement.text.encode())
