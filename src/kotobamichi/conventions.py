@@ -235,9 +235,11 @@ class Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            given = message["headers"]
-            message["headers"] = headers = [*given, *self.added]
-            if not any(name == b"cache-control" for name, _value in given):
+            message["headers"] = headers = [*message["headers"], *self.added]
+            for name, _value in headers:  # no generator: this is on the path of every answer
+                if name == b"cache-control":
+                    break
+            else:
                 headers.append(self._cache_control())
             if self.tagged and message["status"] == 200:
                 self.start = message
