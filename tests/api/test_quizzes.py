@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.accounts import SignedIn, learner
+from tests.support.accounts import SignedIn, administrator, learner
 from tests.support.app import App
 
 
@@ -132,6 +132,22 @@ def test_everybody_writes_in_their_own_name(app: App, words: list[dict[str, Any]
             attempt = submit(client, made, ["x"]).json()["attemptId"]
             assert client.get(f"/v1/users/me/attempts/{attempt}").json()["userId"] == client.id
             assert client.delete(f"/v1/quizzes/{made['id']}").status_code == 200
+
+
+def test_deleting_a_word_empties_no_quiz_and_answers_to_it_still_count(app: App, maker: SignedIn) -> None:
+    """In the original the quiz silently lost its questions."""
+    with administrator(app) as admin, learner(app) as taker:
+        word = admin.post("/v1/words", json={"hiragana": "けされることば", "english": "to be deleted"}).json()
+        quiz = maker.post("/v1/quizzes", json={"title": "t", "isPublic": True, "wordIds": [word["id"]]}).json()
+        assert admin.delete(f"/v1/words/{word['id']}").status_code == 200
+        assert taker.get(f"/v1/words/{word['id']}").status_code == 404
+        assert taker.get(f"/v1/quizzes/{quiz['id']}").json()["quizWords"] == quiz["quizWords"]
+        answer = submit(taker, quiz, ["kesareru kotoba"]).json()
+        assert (answer["score"], answer["results"][0]["isCorrect"]) == (100, True)
+        assert taker.get("/v1/progress").json()[0]["word"]["english"] == "to be deleted"
+        refused = maker.post("/v1/quizzes", json={"title": "t", "wordIds": [word["id"]]})
+        assert (refused.status_code, refused.json()["message"]) == (400, "One or more words not found")
+        maker.delete(f"/v1/quizzes/{quiz['id']}")
 
 
 @pytest.mark.parametrize("title", ["a" * 301, "\0", "\u2003", "\t\n", ""])
