@@ -11,7 +11,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from litestar import Litestar, MediaType, Router, get
@@ -56,7 +55,7 @@ from kotobamichi.quizzes import routes as quizzes
 from kotobamichi.quizzes.known import new_shelf
 from kotobamichi.reviews import routes as reviews
 from kotobamichi.routing import Routes
-from kotobamichi.settings import Settings, read_settings
+from kotobamichi.settings import Settings
 from kotobamichi.shared import Shared, attach
 from kotobamichi.shortcut import Shortcut
 from kotobamichi.users import routes as users
@@ -247,8 +246,3 @@ def _openapi() -> OpenAPIConfig:
             }
         ),
     )
-
-
-def create_app_from_environment() -> Any:
-    """What each worker process of the server calls."""
-    return create_app(read_settings(os.environ))

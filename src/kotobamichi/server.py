@@ -53,7 +53,7 @@ def serve(settings: Settings) -> None:
     with offered() as (shared, path):
         os.environ[SHARED_MEMORY] = str(path)
         server = WatchedServer(
-            "kotobamichi.app:create_app_from_environment",
+            "kotobamichi.worker:create_app",
             address=settings.host,
             port=settings.port,
             interface=Interfaces.ASGI,

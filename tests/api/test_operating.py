@@ -209,6 +209,17 @@ def test_a_stop_answers_what_is_in_flight_and_takes_nothing_new(vocabulary_url: 
             connection.close()
 
 
+def test_a_worker_that_is_still_starting_hears_the_stop(vocabulary_url: str) -> None:
+    """As soon as one worker answers; another may not have imported the app yet."""
+    for _ in range(3):
+        with started("serve", "--workers", "3", DATABASE_URL=vocabulary_url, MAIL="off", JWT_SECRET=SECRET) as app:
+            app.wait_until_alive()
+            app.process.send_signal(signal.SIGTERM)
+            assert app.process.wait(PATIENCE_SECONDS) == 0
+            assert "Killing worker" not in app.output
+            assert "Traceback" not in app.output
+
+
 def refused(app: App) -> bool:
     try:
         connect(app).close()

@@ -275,7 +275,7 @@ def test_the_documentation_says_what_is_uploaded(admin: SignedIn) -> None:
     operation = paths[UPLOAD]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["file"]["format"] == "binary"
-    assert {"201", "400", "401", "403", "413", "429", "503"} == set(operation["responses"])
+    assert {"201", "400", "401", "403", "408", "413", "429", "503"} == set(operation["responses"])
     assert paths["/v1/words"]["post"]["requestBody"]["content"]["application/json"]["schema"]["required"] == [
         "hiragana"
     ]

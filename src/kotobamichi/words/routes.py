@@ -48,16 +48,16 @@ ListWords = describe(
     errors=(400,),
 )
 ShowWord = describe(answer=Word, errors=(404,))
-AddWord = describe(body=NewWord, errors=(400, 403, 409, 413), signed_in=True)
-ChangeWord = describe(body=WordChanges, errors=(400, 403, 404, 409, 413), signed_in=True)
-DeleteWord = describe(errors=(403, 404), signed_in=True)
+AddWord = describe(body=NewWord, errors=(400, 403, 409, 413), role="ADMIN")
+ChangeWord = describe(body=WordChanges, errors=(400, 403, 404, 409, 413), role="ADMIN")
+DeleteWord = describe(errors=(403, 404), role="ADMIN")
 UploadWords = describe(
     file="A CSV in UTF-8, at most 20 MiB, with a header: Kanji, Hiragana*, Romaji, English*, Level, PronunciationURL, Topic, "
     "Part of Speech, Katakana.",
     errors=(400, 403, 413),
-    signed_in=True,
+    role="ADMIN",
 )
-Administer = describe(errors=(403,), signed_in=True)
+Administer = describe(errors=(403,), role="ADMIN")
 
 
 class ImportFile(msgspec.Struct, rename="camel"):
@@ -66,7 +66,7 @@ class ImportFile(msgspec.Struct, rename="camel"):
     file_path: Annotated[Text, msgspec.Meta(description="Where the CSV lies, from the import folder on")]
 
 
-ImportFromFolder = describe(body=ImportFile, errors=(400, 403, 413), signed_in=True)
+ImportFromFolder = describe(body=ImportFile, errors=(400, 403, 413), role="ADMIN")
 
 
 @get(operation_class=ListWords, summary="List words, oldest first")
