@@ -259,7 +259,7 @@ def test_nothing_is_changed_in_the_database_or_beside_it(own_shop: Operator) -> 
     assert len(document["migrations"][0]["statements"]) == 5
     assert document["migrations"][0]["statements"][0]["note"] == "it is not run on a shadow"
     assert own_shop.query(look) == before
-    assert own_shop.query("SELECT datname FROM pg_database WHERE datname LIKE '%shadow%'") == []
+    assert own_shop.query("SELECT datname FROM pg_database WHERE datname LIKE 'michi\\_shadow%'") == []
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from kotobamichi.embedded import find_programs
 PASSWORD = "s3cret-of-the-owner"
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
+ROOM_BYTES = 4 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,13 @@ class Address:
 
 @contextlib.contextmanager
 def folder_for_server() -> Iterator[Path]:
-    """A short path, whose owner is the account that servers run under."""
-    folder = Path(tempfile.mkdtemp(prefix="michi-test-", dir="/tmp"))
+    """A short path, whose owner is the account that servers run under.
+
+    In memory where there is room: a database is some hundred files, and making one for each test takes most of the time on a disk.
+    """
+    shared = Path("/dev/shm")
+    roomy = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ROOM_BYTES
+    folder = Path(tempfile.mkdtemp(prefix="michi-test-", dir=shared if roomy else "/tmp"))
     try:
         server_account().give(folder)
         yield folder
