@@ -35,6 +35,8 @@ run: $(VENV)/app ## Start everything: PostgreSQL, migrations, vocabulary, the AP
 .PHONY: test
 test: test-unit test-db test-michi test-api ## Run all tests that need no container engine
 
+# Processes that share the tests of a ring, each with a PostgreSQL of its own; 0 runs them in one, as a debugger needs it.
+PYTEST_WORKERS ?= auto
 .PHONY: test-unit test-db test-michi test-api test-containers
 test-unit: ## Run one ring: pure rules
 test-db: ## Run one ring: schema and queries on PostgreSQL
@@ -43,7 +45,7 @@ test-api: ## Run one ring: the API over HTTP
 test-containers: ## Run one ring: images and compose, on a Docker engine
 test-unit test-db test-michi test-api test-containers: test-%: $(VENV)/dev
 	@echo "== $* =="
-	@$(BIN)/python -m pytest $(RING_$*) $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest $(RING_$*) $(if $(filter-out containers,$*),--numprocesses=$(PYTEST_WORKERS)) $(PYTEST_OPTIONS)
 
 # Every run has its own random numbers, made of the seed and its number: `make chaos SEED=7 RUNS=500 RACES=30`.
 RUNS ?= 500

@@ -34,6 +34,7 @@ class Forwarder:
         with contextlib.suppress(OSError):  # closed: the test is over
             while True:
                 client, _ = self.listener.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as PostgreSQL itself does
                 with client, self._connect() as server:
                     self._forward(client, server)
 
