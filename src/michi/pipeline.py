@@ -80,11 +80,12 @@ class Conversation:
                 continue
             try:
                 self.pgconn.consume_input()
+                ended = self._take_answers()
             except errors.OperationalError:
                 if self.failed:  # the server said why before it hung up
                     return self.results
                 raise
-            if self._take_answers():
+            if ended:
                 self.pgconn.exit_pipeline_mode()
                 return self.results
 
@@ -102,9 +103,11 @@ class Conversation:
             self.synced = True
 
     def _take_answers(self) -> bool:
-        """Reads what has arrived; True once nothing more will."""
+        """Reads what has arrived; True once nothing more will. Raises OperationalError when the session has ended before that."""
         while (self.answered < self.sent or self.synced) and not self.pgconn.is_busy():
             result = self.pgconn.get_result()
+            if result is None and self.answered == self.sent:  # no message is left that this could end
+                raise errors.OperationalError("the session has ended")
             if result is None:  # the end of one message's results
                 self.ahead_bytes -= self.messages[self.answered].size
                 self.answered += 1

@@ -34,6 +34,33 @@ def test_d31_500_pending_are_applied_in_order_and_take_two_round_trips_each(
     assert 2 * 500 <= forwarder.turns < 2 * 500 + 40
 
 
+@pytest.mark.parametrize("ending", range(4))
+def test_a_session_that_ends_at_any_statement_is_a_lost_connection(operator: Operator, ending: int) -> None:
+    lines = [f"CREATE TABLE t{number} (id int);" for number in range(4)]
+    lines[ending] = "SELECT pg_terminate_backend(pg_backend_pid());"
+    operator.write(ONE, "\n".join(lines))
+    operator.sum()
+    for _ in range(5):
+        answer = operator.deploy()
+        assert (answer.exit_code, answer.error["code"]) == (6, "database.connection_lost"), answer.stderr
+        assert operator.query("SELECT count(*) FROM pg_class WHERE relname ~ '^t[0-9]$'") == [(0,)]
+
+
+def test_a_session_that_ends_after_the_last_answer_is_a_lost_connection(operator: Operator, server_url: str) -> None:
+    """Chaos found it: all statements are answered, and the end of the whole never comes."""
+    operator.write(ONE, "CREATE TABLE t0 (id int);")
+    operator.sum()
+    direct = operator.url
+    with forwarding(server_url) as forwarder:
+        forwarder.last_word = b"INSERT 0 1\0"  # that of the ledger's row
+        operator.url = forwarder.url(direct)
+        answer = operator.deploy()
+    operator.url = direct
+    assert (answer.exit_code, answer.error["code"]) == (6, "database.connection_lost"), answer.stderr
+    assert operator.query("SELECT count(*) FROM pg_class WHERE relname = 't0'") == [(0,)]
+    assert operator.deploy().exit_code == 0
+
+
 def test_the_error_of_any_statement_is_its_own_and_undoes_all(operator: Operator) -> None:
     for failing in range(6):
         lines = [f"CREATE TABLE t{number} (id int);" for number in range(6)]

@@ -14,14 +14,21 @@ from psycopg import conninfo
 
 CHUNK = 65536
 
+FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+SHUTDOWN = b"E" + (len(FIELDS) + 4).to_bytes(4, "big") + FIELDS
+
 
 @dataclass
 class Forwarder:
-    """`turns` is the number of times that the client spoke after the server had."""
+    """`turns` is the number of times that the client spoke after the server had.
+
+    After the server has said `last_word`, it is made to end the session, as an administrator would.
+    """
 
     host: str
     port: str
     turns: int = 0
+    last_word: bytes | None = None
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
 
     def url(self, server_url: str) -> str:
@@ -56,6 +63,10 @@ class Forwarder:
                         return
                     self.turns += source is client and server_spoke
                     server_spoke = source is server
+                    if source is server and self.last_word is not None and self.last_word in content:
+                        said, _, _ = content.partition(self.last_word)
+                        target.sendall(said + self.last_word + SHUTDOWN)
+                        return
                     target.sendall(content)
 
 
