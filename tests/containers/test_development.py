@@ -108,11 +108,11 @@ def test_the_app_itself_waits_for_its_schema(new_stack: Callable[..., Stack]) ->
     assert wait_until(lambda: stack.find_status(ready), "an answer") == 503
     assert httpx.get(ready, timeout=10).json()["database"] == "down"
     assert stack.get("/health").status_code == 200
-    wait_until(lambda: "waiting for the schema" in stack.logs("app"), "a line that says what the app waits for")
+    wait_until(lambda: "schema.awaited" in stack.logs("app"), "a line that says what the app waits for")
     docker("start", migration, db)
     stack.wait_until_ready()
     assert stack.get("/words?limit=1").status_code == 200  # ready is true of the next request
-    assert "the schema is there" in stack.logs("app")
+    assert "schema.ready" in stack.logs("app")
     assert stack.state("migration")["ExitCode"] == 0
     assert stack.wait_for_words() == WORDS
 
