@@ -162,7 +162,7 @@ def show(result: dict[str, Any]) -> str:
     told = (
         f"{table.thousands(result['rows'])} rows in {backfill['seconds']:.0f} s, {table.thousands(rate)} rows/s;"
         f" of the batches told of, the median looked at {table.thousands(statistics.median(backfill['batch_rows']))} rows"
-        f" in {statistics.median(backfill['batch_ms']):.0f} ms; {backfill['retries']} retries"
+        f" in {statistics.median(backfill['batch_ms']):.1f} ms; {backfill['retries']} retries"
     )
     raw = [
         f"batches, {unit}: {table.raw(backfill[fact])}" for unit, fact in (("rows", "batch_rows"), ("ms", "batch_ms"))

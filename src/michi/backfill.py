@@ -15,13 +15,18 @@ from michi.errors import MichiError, StatementInDoubt
 from michi.failure import RETRYABLE
 from michi.keyset import ESTIMATE, PRIMARY_KEY, Column, check_key, read_sweep
 
-# A batch should be over before anybody who waits for one of its rows notices. The pause is as long as the batch was, so that
-# the disk, the replicas and autovacuum have half of the time for everybody else.
-BATCH_SECONDS = 0.1
-PAUSE_PER_BATCH = 1.0
-FIRST_BATCH_ROWS = 1000
+# A batch should be over before anybody who waits for one of its rows, a processor or the log's flush notices: its statement takes
+# a millisecond, or half as long as the messages and the commit around it where a network or a disk makes those slow. Nothing is
+# won by less, and a writer waits for its own commit as long. The pause leaves most of the time to everybody else.
+BATCH_SECONDS = 0.001
+LONGEST_BATCH_SECONDS = 0.05
+STATEMENT_PER_REST = 0.5
+PAUSE_PER_BATCH = 2.0
+FIRST_BATCH_ROWS = 100
 LARGEST_STEP = 2.0
+# What is left is estimated from the last ten seconds, or from the last hundred batches where those take longer.
 ESTIMATE_SAMPLES = 100
+SAMPLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -127,16 +132,19 @@ class Backfill(Run):
         began = time.monotonic()
         try:
             self.connection.execute("BEGIN")
-            position = self._execute_batch()
+            position, statement_seconds = self._execute_batch()
             ledger.update_attempt(self.connection, self.schema, attempt, done=0, error={"backfill": position.as_dict()})
             self.connection.execute("COMMIT")
         except RETRYABLE:
             self.rows = max(1, self.rows // 2)  # the fewer rows, the fewer somebody else can hold
             raise
         self.position = position
-        self._tell(time.monotonic() - began, began)
+        seconds = time.monotonic() - began
+        self._tell(seconds, began)
+        self.rows = self._next_batch_rows(statement_seconds, seconds - statement_seconds)
 
-    def _execute_batch(self) -> Position:
+    def _execute_batch(self) -> tuple[Position, float]:
+        """Where the batch ends, and the seconds that its statement took."""
         sweep, position = self.sweep, self.position
         upto: tuple[str, ...] | None = None
         looked_at = self.rows
@@ -149,18 +157,21 @@ class Backfill(Run):
         query = sweep.batch(self.key, position.after, upto).as_bytes(self.connection)
         began = time.monotonic()
         changed = self._execute_watched(sweep.statement, self.up_sql, query).rowcount
-        return replace(
+        seconds = time.monotonic() - began
+        position = replace(
             position,
             after=upto or position.after,
             finished=upto is None,
             rows_done=position.rows_done + looked_at,
             rows_changed=position.rows_changed + changed,
-            batch_rows=self._next_batch_rows(time.monotonic() - began),
+            batch_rows=self.rows,
         )
+        return position, seconds
 
-    def _next_batch_rows(self, seconds: float) -> int:
-        """As many rows as should take the time that a batch may take, at most twice and at least half as many as now."""
-        step = min(LARGEST_STEP, max(1 / LARGEST_STEP, BATCH_SECONDS / max(seconds, 0.001)))
+    def _next_batch_rows(self, seconds: float, rest_seconds: float) -> int:
+        """As many rows as should take the time that a statement may take, at most twice and at least half as many as now."""
+        wanted = min(LONGEST_BATCH_SECONDS, max(BATCH_SECONDS, rest_seconds * STATEMENT_PER_REST))
+        step = min(LARGEST_STEP, max(1 / LARGEST_STEP, wanted / seconds))
         return max(1, min(self.limit, round(self.rows * step)))
 
     def _pause(self, batch_seconds: float) -> None:
@@ -173,7 +184,9 @@ class Backfill(Run):
         done, total = self.position.rows_done, self.rows_total
         if total is not None and (done > total or self.position.finished):
             self.rows_total = total = done  # an estimate that was too low, or too high
-        self.samples.append((began + batch_seconds, done))
+        now = began + batch_seconds
+        if not self.samples or now - self.samples[-1][0] >= SAMPLE_SECONDS:
+            self.samples.append((now, done))
         self.emit(
             "backfill_progress",
             migration=self.migration.name,
@@ -186,9 +199,8 @@ class Backfill(Run):
             percent=min(100.0, round(100 * done / total, 1)) if total else None,
             seconds_left=self._seconds_left(done, total),
             batch_rows=self.rows,
-            batch_ms=round(batch_seconds * 1000),
+            batch_ms=round(batch_seconds * 1000, 1),
         )
-        self.rows = self.position.batch_rows
 
     def _seconds_left(self, done: int, total: int | None) -> float | None:
         """At the rate of the last batches, pauses included; None while it is not known."""
