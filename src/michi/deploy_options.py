@@ -11,7 +11,8 @@ from michi.folder import Phase
 class Options:
     """Seconds to wait for the deploy lock and for tables that others hold; what is applied, and in spite of what.
 
-    `phase` None is both. `even_if_connected` applies a contract migration whatever apps are connected.
+    `phase` None is both. `even_if_connected` applies a contract migration whatever apps are connected. `allow_unfinished` runs
+    what an author has yet to complete: on a shadow, where no row is there to hold it.
     """
 
     lock_timeout_seconds: float = 60.0
@@ -19,3 +20,4 @@ class Options:
     allow_out_of_order: bool = False
     phase: Phase | None = None
     even_if_connected: bool = False
+    allow_unfinished: bool = False

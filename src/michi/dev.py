@@ -15,7 +15,7 @@ from michi.catalogue import Catalogue, read_catalogue
 from michi.database import Server
 from michi.deploy_options import Options
 from michi.diff import Change, Scope, differences
-from michi.drafts import Draft, check_finished, make_drafts
+from michi.drafts import Draft, make_drafts
 from michi.errors import CannotWrite, MichiError, NotInSync, ShadowFailed, UsageError
 from michi.events import Emit
 from michi.folder import Folder, Migration, read_folder, sum_lines, write_sum
@@ -230,7 +230,7 @@ class Session:
             return
         pending = [migration for migration in self.folder.migrations if migration.name not in standing.applied]
         for migration in pending:
-            check_finished(migration)
+            migration.check_finished()
         if pending:
             self._bring_sum_up_to_date(pending[0])
             runner.deploy(self.server, self.folder, origin, Options(), self.emit)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
 
-from michi.errors import MigrationUnfinished
-from michi.folder import Migration
 from michi.steps import Stage, Step
-from michi.table_steps import FILL_IN
 
 WIDTH = 120
+# The most rows of a batch; how many it is, michi finds out by itself.
+BACKFILL_ROWS = 10_000
 SUFFIXES = {
     Stage.RENAMES: "renames",
     Stage.VALUES: "enum_values",
@@ -42,16 +41,16 @@ class Draft:
 
 def make_drafts(title: str, steps: Sequence[Step]) -> list[Draft]:
     """A migration a stage, in the order in which they run. From the first contract one on, all are: they build on it."""
-    stages = [(stage, list(members)) for stage, members in groupby(_together(steps), key=lambda item: item.stage)]
+    stages = list(_migrations(steps))
     drafts: list[Draft] = []
-    for number, (stage, members) in enumerate(stages, start=1):
+    for number, (suffix, members) in enumerate(stages, start=1):
         breaks = any(member.contract for member in members)
         contract = breaks or (bool(drafts) and drafts[-1].contract)
         alone = any(member.alone for member in members)
         heading = title if len(stages) == 1 else f"{title}, part {number} of {len(stages)}"
         drafts.append(
             Draft(
-                SUFFIXES[stage] if len(stages) > 1 else "",
+                suffix if len(stages) > 1 else "",
                 _up(heading, members, contract=contract, breaks=breaks, alone=alone),
                 _down(members),
                 contract,
@@ -59,6 +58,16 @@ def make_drafts(title: str, steps: Sequence[Step]) -> list[Draft]:
             )
         )
     return drafts
+
+
+def _migrations(steps: Iterable[Step]) -> Iterator[tuple[str, list[Step]]]:
+    """Which steps make a migration, with its suffix: those of a stage, but each backfill by itself."""
+    for stage, group in groupby(_together(steps), key=lambda item: item.stage):
+        members = list(group)
+        together = [item for item in members if not item.backfill]
+        parts = [[item] for item in members if item.backfill] + ([together] if together else [])
+        for number, part in enumerate(parts, start=1):
+            yield SUFFIXES[stage] + (f"_{number}" if number > 1 else ""), part
 
 
 def _together(steps: Iterable[Step]) -> list[Step]:
@@ -80,6 +89,7 @@ def _up(heading: str, steps: Sequence[Step], *, contract: bool, breaks: bool, al
     directives = ["-- michi: phase = contract"] if contract else []
     statements = [statement for item in steps for statement in item.up]
     directives += ["-- michi: transaction = off"] if alone and len(statements) > 1 else []
+    directives += [f"-- michi: backfill = {BACKFILL_ROWS}" for item in steps if item.backfill]
     lines += ["--", *directives] if directives else []
     return "\n".join(lines) + "\n\n" + layout((item.why, item.up) for item in steps)
 
@@ -123,15 +133,3 @@ def _gathered(statements: Sequence[str]) -> list[str]:
 
 def _comment(text: str) -> list[str]:
     return [f"-- {line}" for line in wrap(text, WIDTH - 3)] if text else []
-
-
-def check_finished(migration: Migration) -> None:
-    """Raises MigrationUnfinished, with the line, where the author has still to say something."""
-    if (position := migration.up_sql.find(FILL_IN)) >= 0:
-        line = migration.up_sql.count("\n", 0, position) + 1
-        raise MigrationUnfinished(
-            f"{migration.path / 'up.sql'}, line {line}: {FILL_IN} still stands there.",
-            "Say what the column is in rows that exist, then run `michi dev` again.",
-            migration=migration.name,
-            line=line,
-        )

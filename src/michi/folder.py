@@ -11,7 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from michi.errors import ConfigurationInvalid, DirectiveInvalid, FolderInvalid, SumMismatch, UsageError
+from michi.errors import (
+    ConfigurationInvalid,
+    DirectiveInvalid,
+    FolderInvalid,
+    MigrationUnfinished,
+    SumMismatch,
+    UsageError,
+)
 from michi.settings import parse_duration
 
 Phase = Literal["expand", "contract"]
@@ -19,6 +26,8 @@ Phase = Literal["expand", "contract"]
 NAME = re.compile(r"\d{14}_[a-z0-9][a-z0-9_]*")
 FILES = frozenset({"up.sql", "down.sql", "verify.sql"})
 SUM_FILE = "michi.sum"
+# Where `michi dev` cannot know what rows that exist shall hold, and the author has to say it.
+FILL_IN = "/* FILL IN */"
 SUM_HEADER = "michi.sum 1"
 DIRECTIVE = re.compile(r"\s*--\s*michi:\s*(?P<key>[a-z_-]+)\s*=\s*(?P<value>.*?)\s*")
 DIRECTIVE_ATTEMPT = re.compile(r"\s*--\s*michi\s*:", re.IGNORECASE)
@@ -73,6 +82,17 @@ class Migration:
     def directives(self) -> Directives:
         """Raises DirectiveInvalid, naming the line."""
         return read_directives(self.up_sql, self.path / "up.sql", self.name)
+
+    def check_finished(self) -> None:
+        """Raises MigrationUnfinished, with the line, where the author has still to say something."""
+        if (position := self.up_sql.find(FILL_IN)) >= 0:
+            line = self.up_sql.count("\n", 0, position) + 1
+            raise MigrationUnfinished(
+                f"{self.path / 'up.sql'}, line {line}: {FILL_IN} still stands there.",
+                "Say in its place what the column is in rows that exist, then run the command again.",
+                migration=self.name,
+                line=line,
+            )
 
 
 @dataclass(frozen=True)

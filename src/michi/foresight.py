@@ -79,6 +79,7 @@ def foresee(server: Server, folder: Folder, wishes: Wishes) -> Foresight:
         if (error := refusal(standing, allow_out_of_order=wishes.allow_out_of_order)) is not None:
             raise error
         choice = choose(standing, wishes.phase)
+        choice.check_finished()
         scripts = [read_script(migration) for migration in choice.migrations]
     except MichiError as error:
         if error.exit_code not in {4, 7, 8}:

@@ -189,6 +189,11 @@ class Choice:
     def is_empty(self) -> bool:
         return not self.migrations and self.refused is None
 
+    def check_finished(self) -> None:
+        """Raises MigrationUnfinished where an author has still to say something."""
+        for migration in self.migrations:
+            migration.check_finished()
+
 
 def choose(standing: Standing, phase: Phase | None) -> Choice:
     """The pending migrations of a phase. A contract one never overtakes an expand one that it follows; the other way it may."""

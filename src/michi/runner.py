@@ -47,6 +47,8 @@ def deploy(server: Server, folder: Folder, origin: Origin, options: Options, emi
             from michi.attempt import read_script  # noqa: PLC0415 -- what a no-op deploy does not import costs it nothing
 
             choice = choose(standing, options.phase)
+            if not options.allow_unfinished:
+                choice.check_finished()
             scripts = [read_script(migration) for migration in choice.migrations]
             if scripts:
                 _apply(server, scripts, standing, origin, options, emit)

@@ -43,7 +43,7 @@ SELECT shobj_description((SELECT oid FROM pg_database WHERE datname = current_da
 ORIGIN = Origin("shadow", None, None)
 TURN_SECONDS = 60.0
 TURN_PAUSE_SECONDS = 0.2
-OPTIONS = Options(allow_out_of_order=True)
+OPTIONS = Options(allow_out_of_order=True, allow_unfinished=True)
 
 
 class Shadow:

@@ -63,7 +63,8 @@ class Step:
     """Statements that belong together, without their semicolons, and those that take them back.
 
     `why` says for the reader of the file what is not plain from the SQL. `contract`: an app that does not know it may break.
-    `alone`: PostgreSQL refuses it in a transaction. `unfinished`: a person has to fill something in.
+    `alone`: PostgreSQL refuses it in a transaction. `unfinished`: a person has to fill something in. `backfill`: one statement that
+    goes through its table in batches, in a migration of its own.
     """
 
     stage: Stage
@@ -74,6 +75,7 @@ class Step:
     contract: bool = False
     alone: bool = False
     unfinished: bool = False
+    backfill: bool = False
     down_why: str = ""
 
 
@@ -134,6 +136,14 @@ class Situation:
         """Whether all of them stay what they are, so that what hangs on them stays, too."""
         lost = self.dropped_columns | self.recreated_columns
         return not any((table, column) in lost for column in columns)
+
+    def keeps_key(self, table: str) -> bool:
+        """Whether it has a primary key, before and after, that a backfill can go along."""
+        was, now = (
+            [c for c in catalogue.tables[table].constraints.values() if c.kind == "primary key"]
+            for catalogue in (self.before, self.after)
+        )
+        return bool(was) and was == now
 
     def comes_back(self, table: str, name: str) -> bool:
         """Whether a constraint or index of that name is made anew, so that the old one must make room first."""

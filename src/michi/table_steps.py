@@ -21,10 +21,10 @@ from michi.ddl import (
     quote,
 )
 from michi.diff import Change
+from michi.folder import FILL_IN
 from michi.steps import Order, Situation, Stage, Step, step
 from michi.type_steps import all_options
 
-FILL_IN = "/* FILL IN */"
 LOST = "Its rows are gone for good: only the empty shape comes back."
 LOST_COLUMN = "What was in it is gone for good: only the empty column comes back."
 
@@ -113,7 +113,7 @@ def _add_column(table: str, column: Column, situation: Situation) -> Iterator[St
     at_once = situation.judge.fills_at_once(column)
     own_values = bool(column.serial or column.identity or column.generated)
     if situation.careful(table) and not own_values and (not at_once or (column.not_null and column.default is None)):
-        yield from _add_column_in_parts(table, column)
+        yield from _add_column_in_parts(table, column, situation)
         return
     why = ""
     if situation.careful(table) and own_values and column.generated != "VIRTUAL":
@@ -125,7 +125,7 @@ def _add_column(table: str, column: Column, situation: Situation) -> Iterator[St
     )  # fmt: skip
 
 
-def _add_column_in_parts(table: str, column: Column) -> Iterator[Step]:
+def _add_column_in_parts(table: str, column: Column, situation: Situation) -> Iterator[Step]:
     """Empty at first, which takes no time; then filled; then, where it must not be null, held to it."""
     name, relation = quote(column.name), quote(table)
     definition = column_definition(column, nullable=True, default=False)
@@ -146,9 +146,9 @@ def _add_column_in_parts(table: str, column: Column) -> Iterator[Step]:
     unfinished = column.default is None
     yield step(
         Stage.BACKFILL, Order.COLUMNS, f"UPDATE {relation} SET {name} = {value} WHERE {name} IS NULL",
-        why=(f"Say what {table}.{column.name} is in rows that exist, in place of NULL. " if unfinished else "")
-        + "On a large table do it in batches, with the directive `backfill = 10000`.",
-        unfinished=unfinished, down_why="Nothing to take back: the values go with the column.",
+        why=f"Say what {table}.{column.name} is in rows that exist, in place of NULL." if unfinished else "",
+        unfinished=unfinished, backfill=situation.keeps_key(table),
+        down_why="Nothing to take back: the values go with the column.",
     )  # fmt: skip
     if column.not_null:
         yield from set_not_null_in_parts(table, column.name)

@@ -7,7 +7,6 @@ from typing import Any
 
 from michi.catalogue import Catalogue
 from michi.diff import Change, Scope, differences
-from michi.drafts import check_finished
 from michi.errors import MichiError, ShadowFailed, SumMismatch
 from michi.folder import SUM_FILE, Folder, Migration
 from michi.judge import Judge
@@ -83,7 +82,7 @@ def _check_files(folder: Folder, verdict: Verdict) -> None:
             verdict.checked.append(f"{SUM_FILE} is right")
     for migration in folder.migrations:
         try:
-            check_finished(migration)
+            migration.check_finished()
         except MichiError as error:
             verdict.findings.append(Finding("unfinished", error.message, migration.name))
 

@@ -416,6 +416,9 @@ def test_a_new_column_that_must_not_be_null_waits_for_the_author(words: Author) 
     again = words.dev()
     assert (again.exit_code, again.error["code"]) == (7, "migration.unfinished")
     assert words.run("verify").exit_code == 7
+    refused = words.deploy()
+    assert (refused.exit_code, refused.error["code"]) == (7, "migration.unfinished")
+    assert words.ledger() == [(words.migrations[0], "applied")]
     Path(unfinished).write_text(Path(unfinished).read_text().replace("NULL /* FILL IN */", "'jmdict'", 1))
     assert words.develop("unused")["applied"] == words.migrations[1:]
     assert words.query("SELECT DISTINCT origin FROM words") == [("jmdict",)]
@@ -426,8 +429,32 @@ def test_a_default_that_is_computed_for_each_row_is_filled_in_a_step_of_its_own(
     words.execute("INSERT INTO words VALUES (1, 'a'), (2, 'b')")
     words.words(KANA, 'Column("key", Uuid, nullable=False, server_default=text("gen_random_uuid()"))')
     assert words.develop("key")["state"] == "applied"
-    assert "UPDATE words SET key = DEFAULT WHERE key IS NULL;" in words.up("key_backfill")
+    assert words.up("key_backfill").endswith(
+        "-- michi: backfill = 10000\n\nUPDATE words SET key = DEFAULT WHERE key IS NULL;\n"
+    )
     assert words.query("SELECT count(DISTINCT key) FROM words") == [(2,)]
+
+
+def test_each_backfill_is_a_migration_of_its_own(words: Author) -> None:
+    words.execute("INSERT INTO words VALUES (1, 'a'), (2, 'b')")
+    default = 'nullable=False, server_default=text("gen_random_uuid()")'
+    words.words(KANA, f'Column("key", Uuid, {default})', f'Column("other", Uuid, {default})')
+    assert words.develop("keys")["state"] == "applied"
+    assert words.headings()[2:4] == ["keys_backfill", "keys_backfill_2"]
+    assert words.query("SELECT count(DISTINCT key) + count(DISTINCT other) FROM words") == [(4,)]
+
+
+def test_a_table_without_a_key_is_filled_at_once(author: Author) -> None:
+    author.models('Table("marks", metadata, Column("n", Integer))')
+    author.develop("marks")
+    author.execute("INSERT INTO marks VALUES (1), (2)")
+    author.models(
+        'Table("marks", metadata, Column("n", Integer),'
+        ' Column("key", Uuid, nullable=False, server_default=text("gen_random_uuid()")))'
+    )
+    assert author.develop("key")["state"] == "applied"
+    assert "michi: backfill" not in author.up("key_backfill")
+    assert author.query("SELECT count(DISTINCT key) FROM marks") == [(2,)]
 
 
 def test_a_constant_default_needs_one_step(words: Author) -> None:

@@ -356,6 +356,7 @@ def test_p01_plan_lists_the_connected_apps_and_who_survives(shop: Operator) -> N
         ("20251201000000_late", "SELECT 1;", "history.out_of_order", 7),
         (NEXT, "BEGIN; SELECT 1;", "sql.transaction_control", 7),
         (NEXT, "CREATE TABLE x (); CREATE INDEX CONCURRENTLY i ON words (kana);", "sql.not_in_transaction", 7),
+        (NEXT, "UPDATE words SET kana = NULL /* FILL IN */;", "migration.unfinished", 7),
     ],
 )
 def test_a_deploy_that_would_be_refused_is_refused_here_too(
