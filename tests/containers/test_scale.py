@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
 
 import httpx
 import pytest
@@ -17,29 +19,34 @@ from tests.containers.test_production import install, settings
 
 APPS = 3
 CLIENTS = 4
+PER_MINUTE = 100
 SCALE = {
     "COMPOSE_PROFILES": "scale",
     "APP_REPLICAS": str(APPS),
     "APP_PORT": "0",
     "REDIS_URL": "redis://redis:6379/0",
-    "RATE_LIMIT": "off",  # the load comes from one address
     "VOCABULARY": "none",
 }
 
 
 @dataclass
 class Load:
-    """Clients that ask without a pause, each request on a connection of its own kind: some kept, some new."""
+    """Clients that ask without a pause, on connections of both kinds: some kept, some new.
+
+    Each request comes for an address of its own, as from a proxy in front, or the rate limits would stop the load.
+    """
 
     url: str
+    addresses: Iterator[IPv4Address] = field(default_factory=lambda: IPv4Network("198.18.0.0/15").hosts())
     answers: Counter[str] = field(default_factory=Counter)
     stop: threading.Event = field(default_factory=threading.Event)
 
     def ask(self, keep: bool) -> None:
         with httpx.Client(timeout=30) as client:
             while not self.stop.is_set():
+                headers = {"X-Forwarded-For": str(next(self.addresses))}
                 try:
-                    answer = client.get(self.url) if keep else httpx.get(self.url, timeout=30)
+                    answer = (client.get if keep else partial(httpx.get, timeout=30))(self.url, headers=headers)
                     self.answers[str(answer.status_code)] += 1
                 except httpx.HTTPError as error:
                     self.answers[type(error).__name__] += 1
@@ -93,6 +100,16 @@ def test_nginx_and_redis_gave_up_what_the_others_did(scaled: Stack) -> None:
 def test_the_doctor_reaches_redis(scaled: Stack) -> None:
     answer = scaled.compose("exec", "--no-TTY", "app", "kotobamichi", "doctor")
     assert "✓ Redis     redis:6379, version " in answer.stdout
+
+
+def test_the_three_count_a_client_s_requests_together(scaled: Stack) -> None:
+    words = f"{front(scaled)}/words"
+    with httpx.Client(timeout=30, headers={"X-Forwarded-For": "192.0.2.1"}) as client:
+        answers = Counter(client.get(words).status_code for _ in range(PER_MINUTE + 50))
+    assert answers == {200: PER_MINUTE, 429: 50}
+    refused_by = [container for container in apps(scaled) if "status=429" in docker("logs", container).output]
+    assert len(refused_by) == APPS
+    assert httpx.get(words, headers={"X-Forwarded-For": "192.0.2.2"}).status_code == 200
 
 
 @contextmanager
