@@ -114,17 +114,26 @@ def _finish(standing: Standing, choice: Choice, emit: Emit) -> None:
 def _apply(
     server: Server, scripts: list[Script], standing: Standing, origin: Origin, options: Options, emit: Emit
 ) -> None:
-    from michi.attempt import Run  # noqa: PLC0415 -- see deploy
-    from michi.watch import Watch  # noqa: PLC0415
+    from michi.watch import Watch  # noqa: PLC0415 -- see deploy
 
     emit("plan", pending=[script.migration.name for script in scripts], head=standing.head)
     with Watch(server, emit) as watch:
         for script in scripts:
-            kind = Run if script.migration.directives.backfill_rows is None else _backfill()
-            kind(server, script, standing.last.get(script.migration.name), origin, options, emit, watch).apply()
+            previous = standing.last.get(script.migration.name)
+            kind = _kind(script, resumed=previous is not None and previous.verdict == "partial")
+            kind(server, script, previous, origin, options, emit, watch).apply()
 
 
-def _backfill() -> type[Run]:
-    from michi.backfill import Backfill  # noqa: PLC0415 -- most deploys have none
+def _kind(script: Script, *, resumed: bool) -> type[Run]:
+    """How it is carried out. Most deploys need the first kind alone, and import no other."""
+    if script.migration.directives.backfill_rows is not None:
+        from michi.backfill import Backfill  # noqa: PLC0415
 
-    return Backfill
+        return Backfill
+    if resumed or not script.in_transaction:
+        from michi.stepwise import Stepwise  # noqa: PLC0415
+
+        return Stepwise
+    from michi.attempt import Run  # noqa: PLC0415
+
+    return Run
