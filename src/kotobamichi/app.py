@@ -38,8 +38,10 @@ from kotobamichi.errors import ApiError
 from kotobamichi.freshness import Answers, Freshness
 from kotobamichi.health import SchemaGate
 from kotobamichi.http import (
+    BUSY,
     answer_api_error,
     answer_database_away,
+    answer_database_busy,
     answer_http_exception,
     answer_unexpected,
 )
@@ -156,6 +158,7 @@ def create_app(settings: Settings) -> ASGIApp:
             ApiError: answer_api_error,
             HTTPException: answer_http_exception,
             psycopg.OperationalError: answer_database_away,
+            **dict.fromkeys(BUSY, answer_database_busy),
             PoolTimeout: answer_database_away,
             DatabaseUnreachable: answer_database_away,
             Exception: answer_unexpected,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 
@@ -21,6 +22,13 @@ NAMES = {
     404: "Not Found",
     409: "Conflict",
 }
+# What PostgreSQL answers where it is there but others are in the way.
+BUSY = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
 
 
 def error_body(status: int, message: str | list[str], error: str | None = None) -> dict[str, Any]:
@@ -69,6 +77,13 @@ def answer_database_away(request: Request[Any, Any, Any], error: Exception) -> R
     """No connection to PostgreSQL: nothing is wrong with the request, so a client may send it again."""
     log.warning("database.away", error=type(error).__name__, request_id=request.scope.get("request_id", "-"))
     body = error_body(503, "The database cannot be reached. Try again in a moment.", NAMES[503])
+    return Response(body, status_code=503, media_type=MediaType.JSON, headers={"Retry-After": "1"})
+
+
+def answer_database_busy(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """PostgreSQL is there, but a statement took too long or met others at the same rows: a client may send it again, too."""
+    log.warning("database.busy", error=type(error).__name__, request_id=request.scope.get("request_id", "-"))
+    body = error_body(503, "The database is too busy to answer in time. Try again in a moment.", NAMES[503])
     return Response(body, status_code=503, media_type=MediaType.JSON, headers={"Retry-After": "1"})
 
 

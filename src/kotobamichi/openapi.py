@@ -28,7 +28,7 @@ ERRORS = {
     409: "There is one like it already.",
     413: "The body is too large.",
     429: "Too many requests; Retry-After says when to come back.",
-    503: "The database is being prepared or cannot be reached.",
+    503: "The database is being prepared, cannot be reached or is too busy.",
 }
 # What every route may answer, and what one that takes a body may.
 ALWAYS = (429, 503)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psycopg
@@ -10,6 +11,7 @@ import psycopg
 from kotobamichi.settings import MIGRATIONS
 from michi.folder import read_folder
 from tests.support.app import deploy_app_schema, kotobamichi, started
+from tests.support.operator import wait_until
 from tests.support.servers import free_port
 
 HEAD = read_folder(MIGRATIONS).head
@@ -96,6 +98,35 @@ def test_a_restarted_database_is_found_again(database_url: str) -> None:
         answers = [client.get("/v1/words").status_code for _ in range(20)]
         assert set(answers) <= {200, 503}
         assert answers[-1] == 200
+
+
+def test_a_statement_that_takes_too_long_is_told_apart_from_a_database_that_is_away(database_url: str) -> None:
+    deploy_app_schema(database_url)
+    with (
+        started("serve", DATABASE_URL=database_url) as app,
+        app.wait_until_ready().client() as client,
+        psycopg.connect(database_url) as holder,
+        ThreadPoolExecutor() as pool,
+    ):
+        holder.execute("LOCK TABLE words IN ACCESS EXCLUSIVE MODE")
+        asked = pool.submit(client.get, "/v1/words?search=inu")
+        wait_until(lambda: _cancel_what_waits(database_url) > 0, "a statement that waits")
+        answer = asked.result()
+        holder.rollback()
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["message"] == "The database is too busy to answer in time. Try again in a moment."
+        assert "database.busy" in app.output
+        assert client.get("/v1/words?search=inu").status_code == 200
+
+
+def _cancel_what_waits(url: str) -> int:
+    """As statement_timeout does, without waiting for it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND application_name LIKE 'kotobamichi/%' AND datname = current_database()"
+        ).rowcount
 
 
 def _mark_applied(url: str, migration: str, *, phase: str) -> None:
