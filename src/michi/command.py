@@ -133,7 +133,9 @@ def main(commands: Commands) -> NoReturn:
 def _run(commands: Commands, arguments: Sequence[str]) -> int:
     name, as_json = commands.program, "--json" in arguments
     try:
-        return commands.call(arguments)
+        code = commands.call(arguments)
+        sys.stdout.flush()  # so that what cannot be written is told here
+        return code
     except MichiError as error:
         complain(error, name, as_json=as_json)
         return error.exit_code
@@ -142,14 +144,25 @@ def _run(commands: Commands, arguments: Sequence[str]) -> int:
         print(f"{name}: {word}; what was not committed is undone.", file=sys.stderr)
         return 128 + sent
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         return 128 + signal.SIGPIPE
+    except OSError as error:  # a full disk, a file without a right: nothing that a trace would help with
+        if error.filename is None:
+            _write_no_more()
+        what = error.filename or "cannot write"
+        complain(MichiError(f"{what}: {error.strerror or error}."), name, as_json=as_json)
+        return MichiError.exit_code
     except Exception as error:
         if os.environ.get("MICHI_TRACE"):
             raise
         remedy = "This is a bug. MICHI_TRACE=1 shows where it happened."
         complain(MichiError(f"unexpected {type(error).__name__}: {error}", remedy), name, as_json=as_json)
         return MichiError.exit_code
+
+
+def _write_no_more() -> None:
+    """Python would try again at its end, and fail with a trace."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(error: MichiError, name: str, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from tests.support.operator import Answer, Operator, holding, kill, wait_until
 
@@ -146,3 +147,13 @@ def test_s10_an_edited_file_is_shown(operator: Operator) -> None:
     operator.write(ONE, "CREATE TABLE one (id bigint);")
     assert_status(operator.run("status"), 7, state="diverged", edited=[ONE], pending=[])
     assert f"edited        {ONE}" in read_text(operator)
+
+
+def test_a_disk_that_is_full_is_one_sentence(operator: Operator) -> None:
+    apply_one(operator)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            operator.command("status"), env=operator.clean_environment, stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=30, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "michi: cannot write: No space left on device. [internal]\n")
