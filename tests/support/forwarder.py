@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from psycopg import conninfo
+
+from tests.support.serving import serving
 
 CHUNK = 65536
 
@@ -70,16 +71,6 @@ class Forwarder:
                     target.sendall(content)
 
 
-@contextlib.contextmanager
-def forwarding(server_url: str) -> Iterator[Forwarder]:
+def forwarding(server_url: str) -> AbstractContextManager[Forwarder]:
     given = conninfo.conninfo_to_dict(server_url)
-    forwarder = Forwarder(str(given["host"]), str(given.get("port") or 5432))
-    thread = threading.Thread(target=forwarder.serve, daemon=True)
-    thread.start()
-    try:
-        yield forwarder
-    finally:
-        with contextlib.suppress(OSError):
-            forwarder.listener.shutdown(socket.SHUT_RDWR)
-        forwarder.listener.close()
-        thread.join(10)
+    return serving(Forwarder(str(given["host"]), str(given.get("port") or 5432)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+
+from tests.support.serving import serving
 
 SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 CLEARTEXT_PASSWORD = struct.pack("!cii", b"R", 8, 3)
@@ -64,15 +65,5 @@ class Refusing:
             client.sendall(b"E" + struct.pack("!i", len(body) + 4) + body)
 
 
-@contextlib.contextmanager
-def refusing_server(sqlstate: str, message: str, *, after_password: bool = False) -> Iterator[Refusing]:
-    server = Refusing(sqlstate, message, after_password=after_password)
-    thread = threading.Thread(target=server.serve, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        with contextlib.suppress(OSError):
-            server.listener.shutdown(socket.SHUT_RDWR)
-        server.listener.close()
-        thread.join(10)
+def refusing_server(sqlstate: str, message: str, *, after_password: bool = False) -> AbstractContextManager[Refusing]:
+    return serving(Refusing(sqlstate, message, after_password=after_password))
