@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from michi.apps import Connected, find_too_old, list_connected
@@ -24,6 +24,7 @@ from michi.sql import Statement, first_line
 # Rough rates of one session on ordinary disks, to tell a second from an hour.
 SCANNED_BYTES_PER_SECOND = 100e6
 REWRITTEN_BYTES_PER_SECOND = 40e6
+BACKFILLED_ROWS_PER_SECOND = 40e3  # pauses included (docs/benchmarks.md)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _foresee(
     forecasts = tuple(
         Forecast(
             script,
-            tuple(_step(s, outcome, live, holders) for s, outcome in zip(script.statements, found, strict=True))[done:],
+            tuple(_steps(script, found, live, holders))[done:],
             tuple(find_too_old(connected, script.migration)),
             tuple(finding for finding in findings if finding.migration == script.migration.name),
             script.migration.name in standing.out_of_order,
@@ -160,8 +161,24 @@ def _lint(scripts: Sequence[Script], live: dict[Name, Relation], version: int) -
         return [], f"{error.message} {error.remedy}"
 
 
-def _step(statement: Statement, outcome: Outcome, live: dict[Name, Relation], holders: dict[int, list[Holder]]) -> Step:
-    locks = tuple(_lock(touched, outcome.changes_rows, live, holders) for touched in outcome.touched)
+def _steps(
+    script: Script, found: Sequence[Outcome], live: dict[Name, Relation], holders: dict[int, list[Holder]]
+) -> Iterator[Step]:
+    """What each statement does to the tables that are there now. A backfill takes its time by rows, not by bytes."""
+    in_batches = script.migration.directives.backfill_rows is not None
+    for statement, outcome in zip(script.statements, found, strict=True):
+        locks = [_lock(touched, outcome.changes_rows, live, holders) for touched in outcome.touched]
+        if in_batches:
+            locks = [replace(lock, seconds=_batches_seconds(lock)) for lock in locks]
+        yield _step(statement, outcome, tuple(locks))
+
+
+def _batches_seconds(lock: Lock) -> float:
+    works = lock.mode == "RowExclusive" and lock.scans
+    return round((lock.rows or 0) / BACKFILLED_ROWS_PER_SECOND, 3) if works else lock.seconds
+
+
+def _step(statement: Statement, outcome: Outcome, locks: tuple[Lock, ...]) -> Step:
     return Step(
         statement.line,
         first_line(statement.text, 500),

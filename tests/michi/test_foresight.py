@@ -390,6 +390,8 @@ def test_a_backfill_is_told_as_one(shop: Operator) -> None:
     assert document["migrations"][0]["backfill_rows"] == 5000
     assert document["migrations"][0]["findings"] == []
     assert document["verdict"]["level"] == "safe"
+    (lock,) = (lock for lock in document["migrations"][0]["statements"][0]["locks"] if lock["relation"] == "words")
+    assert lock["seconds"] == pytest.approx(lock["rows"] / 40_000, abs=0.001)
 
 
 def test_a_person_reads_the_verdict_first_and_lines_fit_the_terminal(shop: Operator) -> None:
