@@ -67,6 +67,12 @@ def write_migration(folder: Path, name: str, files: Mapping[str, bytes]) -> Path
     return path
 
 
+def shown_path(path: Path) -> str:
+    """As a person would type it from the current folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
 def rebase(standing: Standing, now: datetime) -> list[tuple[str, str]]:
     """Gives pending migrations that are out of order new timestamps, in their order; (old name, new name) of each.
 

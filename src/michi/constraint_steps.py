@@ -101,11 +101,15 @@ def _attach(table: str, constraint: Constraint) -> Iterator[Step]:
 def _drop(table: str, constraint: Constraint, situation: Situation) -> Iterator[Step]:
     if any((table, column) in situation.recreated_columns for column in constraint.columns):
         return
-    with_column = situation.loses_column(table, constraint.columns) and not situation.comes_back(table, constraint.name)
+    late = situation.loses_column(table, constraint.columns) or constraint.references not in {
+        None,
+        *situation.after.tables,
+    }
+    early = situation.comes_back(table, constraint.name) or situation.frees_column(table, constraint.columns)
     order = Order.DROP_FOREIGN_KEYS if constraint.references else Order.DROP_CONSTRAINTS
     ending = "" if constraint.valid else " NOT VALID"
     yield step(
-        Stage.CONTRACT if with_column or constraint.references not in {None, *situation.after.tables} else Stage.EXPAND, order,
+        Stage.CONTRACT if late and not early else Stage.EXPAND, order,
         drop_constraint(table, constraint), [add_constraint(table, constraint, ending=ending), *_comment(table, constraint)],
     )  # fmt: skip
 
@@ -172,7 +176,9 @@ def _drop_index(table: str, index: Index, situation: Situation) -> Iterator[Step
     if any((table, column) in situation.recreated_columns for column in index.columns):
         return
     again = [create_index(index), *_commented(index)]
-    if situation.loses_column(table, index.columns):
+    if situation.frees_column(table, index.columns):
+        yield step(Stage.EXPAND, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
+    elif situation.loses_column(table, index.columns):
         stage = Stage.EXPAND if situation.comes_back(table, index.name) else Stage.CONTRACT
         yield step(stage, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
     elif not situation.careful(table) or situation.waits_for_type(table, index.columns):

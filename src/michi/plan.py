@@ -207,8 +207,9 @@ def choose(standing: Standing, phase: Phase | None) -> Choice:
         late = [m.name for m in chosen if m.name > first_expand.name]
         chosen = tuple(m for m in chosen if m.name < first_expand.name)
         if late:
+            verb = "follows" if len(late) == 1 else "follow"
             refused = ExpandPending(
-                f"{_names(late)} follows {first_expand.name}, which expands the schema and is pending.",
+                f"{_names(late)} {verb} {first_expand.name}, which expands the schema and is pending.",
                 "Run `michi deploy --phase expand` first, or `michi deploy` for both.",
                 migrations=late,
                 expand=first_expand.name,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 
-from michi.catalogue import Catalogue
+from michi.catalogue import Catalogue, Column
 from michi.diff import Change
 from michi.judge import Judge
 
@@ -94,6 +94,13 @@ def _tuple(statements: str | Iterable[str]) -> tuple[str, ...]:
     return (statements,) if isinstance(statements, str) else tuple(statements)
 
 
+def _is_only_freed(change: Change) -> bool:
+    before: Column = change.before
+    after: Column = change.after
+    freed = replace(before, generated="", default=after.default, uses=after.uses)
+    return before.generated == "STORED" and freed == after
+
+
 @dataclass(frozen=True)
 class Situation:
     """What a writer of steps has to know: both catalogues, all changes, and which tables need no care.
@@ -119,11 +126,22 @@ class Situation:
 
     @cached_property
     def recreated_columns(self) -> frozenset[tuple[str, str]]:
-        return frozenset((c.table or "", c.name) for c in self.changes if c.kind == "generated")
+        """Those that go and come as what they are to be; what hangs on them goes with them."""
+        changed = frozenset((c.table or "", c.name) for c in self.changes if c.kind == "generated")
+        return changed - self.freed_columns
+
+    @cached_property
+    def freed_columns(self) -> frozenset[tuple[str, str]]:
+        """Those that stay and are computed no more. On the way back they are made anew: nothing else makes a column computed."""
+        return frozenset((c.table or "", c.name) for c in self.changes if c.kind == "generated" and _is_only_freed(c))
 
     @cached_property
     def retyped_columns(self) -> frozenset[tuple[str, str]]:
         return frozenset((c.table or "", c.name) for c in self.changes if c.kind == "type")
+
+    def frees_column(self, table: str, columns: Iterable[str]) -> bool:
+        """Whether what goes from these columns goes early: the way back brings it once they have been made anew."""
+        return any((table, column) in self.freed_columns for column in columns)
 
     def waits_for_type(self, table: str, columns: Iterable[str]) -> bool:
         """Whether what hangs on these columns can be made only once they have their new type."""
@@ -134,7 +152,7 @@ class Situation:
 
     def keeps_columns(self, table: str, columns: Iterable[str]) -> bool:
         """Whether all of them stay what they are, so that what hangs on them stays, too."""
-        lost = self.dropped_columns | self.recreated_columns
+        lost = self.dropped_columns | self.recreated_columns | self.freed_columns
         return not any((table, column) in lost for column in columns)
 
     def keeps_key(self, table: str) -> bool:

@@ -350,10 +350,10 @@ def _change_generation(table: str, before: Column, after: Column, situation: Sit
         indexes={name: index for name, index in whole.indexes.items() if name not in gone},
         constraints={name: constraint for name, constraint in whole.constraints.items() if name not in gone},
     )
-    if replace(before, generated="", default=after.default, uses=after.uses) == after and before.generated == "STORED":
+    if (table, after.name) in situation.freed_columns:
         alter = f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(after.name)}"
         up = [f"{alter} DROP EXPRESSION", *([f"{alter} {_set_default(after)}"] if after.default else [])]
-        yield step(Stage.EXPAND, Order.ALTER_COLUMNS, up, list(_recreate(table, after, before, whole)))
+        yield step(Stage.EXPAND, Order.ALTER_COLUMNS, up, list(_recreate(table, after, before, staying)))
         return
     yield step(
         Stage.EXPAND, Order.COLUMNS, list(_recreate(table, before, after, staying)),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
-from michi.catalogue import Catalogue, Column, Enum, Other, Table
+from michi.catalogue import Column, Enum, Other, Table
 from michi.ddl import (
     add_constraint,
     comment_on,
@@ -56,7 +56,7 @@ def _change_values(before: Enum, after: Enum, situation: Situation) -> Iterator[
             down_why="PostgreSQL cannot take a value away from a type: it is made anew. Fails where a row has the value.",
         )  # fmt: skip
     if both.labels != after.labels:
-        users = list(_meanwhile(situation.before, situation.after))
+        users = list(_meanwhile(situation))
         yield step(
             Stage.CONTRACT, Order.REBUILD_ENUMS, rebuild_enum(both, after, users), rebuild_enum(after, both, users),
             "PostgreSQL cannot take a value away from a type or move it: the type is made anew and every table that uses it is"
@@ -85,15 +85,12 @@ def _add_values(before: Enum, after: Enum) -> tuple[list[str], Enum]:
     return statements, Enum(before.name, tuple(labels), before.comment)
 
 
-def _meanwhile(before: Catalogue, after: Catalogue) -> Iterator[Table]:
+def _meanwhile(situation: Situation) -> Iterator[Table]:
     """The tables as they are when the contract migration makes a type anew: what goes is gone, and columns that change their type
     have left it, or have not come."""
-    for name, now in after.tables.items():
-        old = before.tables.get(name)
-        was = {} if old is None else old.columns
-        yield replace(
-            now, columns={key: c for key, c in now.columns.items() if key not in was or was[key].type == c.type}
-        )
+    for name, now in situation.after.tables.items():
+        columns = {key: c for key, c in now.columns.items() if (name, key) not in situation.retyped_columns}
+        yield replace(now, columns=columns)
 
 
 def _columns_of(table: Table, enum: str) -> list[Column]:

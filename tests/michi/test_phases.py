@@ -159,7 +159,7 @@ def test_p03_only_the_phase_that_is_asked_for_is_applied(phased: Operator) -> No
 def test_p03_a_contract_migration_never_overtakes_an_expand_one_it_follows(phased: Operator) -> None:
     answer = phased.deploy("--phase", "contract")
     assert (answer.exit_code, answer.error["code"]) == (8, "phase.expand_pending")
-    assert EXPAND in answer.error["message"]
+    assert f"{CONTRACT} follows {EXPAND}," in answer.error["message"]
     assert phased.ledger() == []
     first = phased.write("20251201000000_table", "CREATE TABLE old (id int);")
     second = phased.write("20251202000000_drop", "-- michi: phase = contract\nDROP TABLE old;")

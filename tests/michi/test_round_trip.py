@@ -224,6 +224,22 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
         words(kana(), Column("plain", Text, Computed("lower(kana)", persisted=True))),
         words(kana(), Column("plain", Text)),
     ),
+    "column computed no more, with other things on it": (
+        words(
+            kana(),
+            Column("n", BigInteger, Computed("id * 2", persisted=True)),
+            UniqueConstraint("n", name="n_once"),
+            CheckConstraint("n > 0", name="n_is"),
+            Index("words_n", "n"),
+            Index("words_gone", "id", "n"),
+            Index("words_both", "n", "kana"),
+        ),
+        words(Column("n", BigInteger), CheckConstraint("n > 1", name="n_is"), Index("words_n", "n", unique=True)),
+    ),
+    "computed column becomes one of an enum that loses a value": (
+        words(level("a", "b"), Column("n", BigInteger, Computed("id * 2", persisted=True))),
+        words(level("a"), Column("n", Enum("a", name="level"))),
+    ),
     "check": (words(kana()), words(kana(), CheckConstraint("kana <> ''", name="kana_said"))),
     "check without a name": (
         words(kana()),
@@ -298,6 +314,13 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
     "foreign key changed": (
         with_others(cards(Column("word_id", ForeignKey("words.id")))),
         with_others(cards(Column("word_id", ForeignKey("words.id", ondelete="SET NULL")))),
+    ),
+    "foreign key to another table, as the first one goes": (
+        with_others(cards(Column("word_id", BigInteger, ForeignKey("words.id")))),
+        with_others(
+            cards(Column("word_id", BigInteger, ForeignKey("decks.id"))),
+            base=words(name="decks"),
+        ),
     ),
     "index": (words(kana()), words(kana(), Index("words_kana", "kana"))),
     "partial index": (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,6 +71,13 @@ def test_new_makes_a_migration_that_deploys_as_it_is(operator: Operator) -> None
     assert made[14:] == "_add_review_cards"
     assert operator.deploy().exit_code == 0
     assert operator.ledger() == [(made, "applied")]
+
+
+def test_new_names_the_folder_as_a_person_would_type_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "michi", "new", "--migrations", str(tmp_path / "migrations"), "Add cards"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    (made,) = (tmp_path / "migrations").glob("*_add_cards")
+    assert done.stdout.startswith(f"migrations/{made.name}: write up.sql and down.sql")
 
 
 def test_new_is_later_than_every_other_though_clocks_disagree(tmp_path: Path) -> None:
