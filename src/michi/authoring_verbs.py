@@ -124,7 +124,7 @@ def _protected(database: str, reason: str) -> ProductionProtected:
 
 
 def _outcome_text(outcome: Outcome) -> str:
-    from michi.dev import shown_path
+    from michi.authoring import shown_path
 
     if outcome.unfinished:
         files = ", ".join(shown_path(path / "up.sql") for path in outcome.unfinished)

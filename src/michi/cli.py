@@ -279,14 +279,14 @@ def show_migration(arguments: Arguments) -> None:
 @commands.verb("new", option("name", metavar="NAME", help="what changes, such as add_reviews"), FOLDER, JSON)
 def new(arguments: Arguments) -> None:
     """An empty migration with a template that states the rules."""
-    from michi.authoring import new_migration
+    from michi.authoring import new_migration, shown_path
     from michi.folder import read_folder
 
     path = find_migrations(os.environ, arguments.migrations, Path.cwd())
     path.mkdir(parents=True, exist_ok=True)
     made = new_migration(read_folder(path), arguments.name, datetime.now(UTC))
     facts = {"migration": made.name, "path": str(made)}
-    show(facts, f"{made}: write up.sql and down.sql, then run `michi sum`.", as_json=arguments.json)
+    show(facts, f"{shown_path(made)}: write up.sql and down.sql, then run `michi sum`.", as_json=arguments.json)
 
 
 @commands.verb("rebase", FOLDER, FROM_STDIN, JSON)

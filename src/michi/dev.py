@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from michi import runner
-from michi.authoring import read_slug, timestamp_after, write_migration
+from michi.authoring import read_slug, shown_path, timestamp_after, write_migration
 from michi.catalogue import Catalogue, read_catalogue
 from michi.database import Server
 from michi.deploy_options import Options
@@ -244,12 +244,6 @@ class Session:
         applied = self.folder.migrations.index(first) + 1
         if there[:applied] == tuple(lines[:applied]) and write_sum(self.folder):
             self.folder = read_folder(self.folder.path)
-
-
-def shown_path(path: Path) -> str:
-    """As a person would type it from the current folder."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _files(draft: Draft) -> dict[str, bytes]:
