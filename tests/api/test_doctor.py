@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from tests.support.app import deploy_app_schema, kotobamichi
-from tests.support.servers import free_port
+from tests.support.servers import free_port, password_server, pgbouncer
 
 PASSWORD = "correct horse battery staple"
 
@@ -129,3 +129,15 @@ def test_a_mail_server_without_tls_is_not_told_the_password(database_url: str, m
     assert "speaks no TLS" in found["mail"]["message"]
     code, found = examine(DATABASE_URL=database_url, **mail_server | {"SMTP_USER": ""})
     assert (code, found["mail"]["message"]) == (0, f"127.0.0.1:{mail_server['SMTP_PORT']}, no TLS")
+
+
+@pytest.mark.parametrize(("mode", "code", "level"), [("transaction", 8, "failure"), ("session", 3, "ok")])
+def test_a_pooler_must_keep_a_session_together(mode: str, code: int, level: str) -> None:
+    """The app's sessions have settings and prepared statements. In session mode it gets as far as the schema, which is absent."""
+    with password_server() as server:
+        server.start()
+        with pgbouncer(server.address, mode) as pooler:
+            ended, found = examine(DATABASE_URL=pooler.url("postgres"))
+    assert (ended, found["database"]["level"]) == (code, level)
+    if level == "failure":
+        assert "PostgreSQL itself, or of a pooler in session mode" in found["database"]["remedy"]
