@@ -98,28 +98,34 @@ def _redis(limits: LimitSettings) -> Finding:
 
 def _mail(mail: MailSettings) -> Finding:
     """Logs in and sends nothing."""
-    if mail.mode == "off":
-        return Finding("mail", "ok", "off: no mail is sent")
-    if mail.mode == "log":
-        return Finding("mail", "ok", "none: links are written to the log")
+    if mail.mode != "smtp":
+        return Finding(
+            "mail", "ok", "off: no mail is sent" if mail.mode == "off" else "none: links are written to the log"
+        )
     where = f"{mail.host}:{mail.port}"
+    code = UsageError.exit_code
     try:
         encrypted = _log_in(mail)
     except smtplib.SMTPAuthenticationError:
-        cure = "Correct SMTP_USER and SMTP_PASS."
-        return Finding("mail", "failure", f"{where} refused the login", cure, UsageError.exit_code)
-    except OSError as error:  # smtplib's errors are some of these
-        cure = "Correct SMTP_HOST, SMTP_PORT and SMTP_SECURE (true for port 465), or set MAIL=off."
-        return Finding("mail", "failure", f"{where} cannot be used ({_reason(error)})", cure, UNREACHABLE)
-    if not encrypted and mail.user:
-        return Finding(
-            "mail", "warning", f"{where} takes the password in the clear", "Ask its owner for a port that speaks TLS."
+        reason, cure = "refused the login", "Correct SMTP_USER and SMTP_PASS."
+    except ssl.SSLCertVerificationError as error:
+        reason = f"has a certificate that is not trusted ({error.verify_message})"
+        cure = (
+            "SMTP_HOST must be the name in the certificate; SSL_CERT_FILE names the file of an authority of your own."
         )
-    return Finding("mail", "ok", f"{where}, {'TLS' if encrypted else 'no TLS'}")
+    except OSError as error:  # smtplib's errors are some of these
+        reason, code = f"cannot be used ({_reason(error)})", UNREACHABLE
+        cure = "Correct SMTP_HOST, SMTP_PORT and SMTP_SECURE (true for port 465), or set MAIL=off."
+    else:
+        if encrypted or not mail.user:
+            return Finding("mail", "ok", f"{where}, {'TLS' if encrypted else 'no TLS'}")
+        reason = "speaks no TLS, and the password is not sent without it: no mail leaves"
+        cure = "Use a port that speaks TLS; for one that wants no login, unset SMTP_USER."
+    return Finding("mail", "failure", f"{where} {reason}", cure, code)
 
 
 def _log_in(mail: MailSettings) -> bool:
-    """Whether the connection is encrypted."""
+    """Whether the connection is encrypted. Where it is not there is no login, as when mails are sent."""
     context = ssl.create_default_context()
     if mail.implicit_tls:
         connection: smtplib.SMTP = smtplib.SMTP_SSL(mail.host, mail.port, timeout=PROBE_SECONDS, context=context)
@@ -132,7 +138,7 @@ def _log_in(mail: MailSettings) -> bool:
             connection.starttls(context=context)
             connection.ehlo()
             encrypted = True
-        if mail.user:
+        if mail.user and encrypted:
             connection.login(mail.user, mail.password or "")
     return encrypted
 

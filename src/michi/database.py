@@ -155,7 +155,7 @@ def _refuse_transaction_pooler(target: Target, connection: Connection, pid: int)
     if moved:
         raise PoolerDetected(
             f"{target.describe()} is a connection pooler in transaction mode, where a session's lock does not hold.",
-            "Set MIGRATION_DATABASE_URL to the address of PostgreSQL itself; the app may go on using the pooler.",
+            "Use the address of PostgreSQL itself, or of a pooler in session mode; MIGRATION_DATABASE_URL counts for michi alone.",
         )
 
 

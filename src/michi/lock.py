@@ -72,7 +72,7 @@ def _refuse_lock_of_another_backend(server: Server, key: int) -> None:
     if holder is None or row is None or holder["pid"] != row[0]:
         raise PoolerDetected(
             f"{server.target.describe()} does not keep this session's lock, as a pooler in transaction mode does not.",
-            "Set MIGRATION_DATABASE_URL to the address of PostgreSQL itself; the app may go on using the pooler.",
+            "Use the address of PostgreSQL itself, or of a pooler in session mode; MIGRATION_DATABASE_URL counts for michi alone.",
         )
 
 

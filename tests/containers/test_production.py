@@ -143,6 +143,19 @@ def test_the_doctors_find_nothing_wrong_inside_the_containers(production: Stack)
     assert set(levels.values()) == {"ok"}
 
 
+def test_nothing_resets_a_database_that_production_has_deployed_to(production: Stack) -> None:
+    """Also not a container that was told it is for development: the first deploy has marked the database."""
+    for reason, *options in (
+        ("APP_ENV is production",),
+        ("it is marked as production", "--env", "APP_ENV=development"),
+    ):
+        arguments = ["run", "--rm", "--no-deps", *options, "migration", "reset", "--force"]
+        answer = production.compose(*arguments, check=False)
+        assert answer.code == 8
+        assert f"kotobamichi is protected: {reason}. [production.protected]" in answer.output
+    assert production.compose("run", "--rm", "--no-deps", "migration", "status").code == 0
+
+
 def count(production: Stack, what: str) -> int:
     query = ["exec", "--no-TTY", "db", "psql", "-U", "kotobamichi", "-Atqc", f"SELECT count(*) FROM {what}"]
     return int(production.compose(*query).stdout)
