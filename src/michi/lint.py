@@ -271,7 +271,8 @@ def run_squawk(scripts: Sequence[Script], version: int | None) -> dict[str, list
     program = find_squawk()
     if program is None:
         raise UsageError(
-            "The linter needs squawk, which is not installed.", "Run `pip install 'kotobamichi[authoring]'`."
+            "The linter needs squawk, which is not installed here.",
+            "It comes with `pip install 'kotobamichi[authoring]'`, and is not in the migration image.",
         )
     found: dict[str, list[dict[str, Any]]] = {}
     for in_transaction in (True, False):

@@ -23,7 +23,7 @@ JSON_PROGRESS_SECONDS = 5.0
 LINE_PROGRESS_SECONDS = 10.0
 LINE_PROGRESS_AFTER_SECONDS = 5.0
 # Told again and again while something goes on, and thinned out for those who read lines.
-PROGRESS = frozenset({"statement_progress", "backfill_progress"})
+PROGRESS = frozenset({"statement_progress", "backfill_progress", "waiting_for_database"})
 # Until one of these there is nothing to draw, and rich takes 50 ms to import.
 WORTH_DRAWING = frozenset({"plan", "waiting_for_database", "waiting_for_lock"})
 
@@ -118,7 +118,7 @@ class PlainLines:
 
 
 class Throttle:
-    """Lets the progress of a statement through now and then, and at once when somebody else begins to block it."""
+    """Lets progress through now and then, and at once when something about it is new: a reason to wait, a session that blocks."""
 
     def __init__(self, every_seconds: float, after_seconds: float = 0.0) -> None:
         self.every_seconds = every_seconds
@@ -127,10 +127,11 @@ class Throttle:
         self.told_at = float("-inf")
 
     def lets_through(self, facts: dict[str, Any]) -> bool:
-        if facts["elapsed_seconds"] < self.after_seconds:
+        if facts.get("elapsed_seconds", self.after_seconds) < self.after_seconds:
             return False
         now = time.monotonic()
-        about = (facts["migration"], facts["line"], tuple(blocker["pid"] for blocker in facts.get("blockers", ())))
+        blockers = tuple(blocker["pid"] for blocker in facts.get("blockers", ()))
+        about = (facts.get("migration"), facts.get("line"), facts.get("message"), blockers)
         if about == self.told and now - self.told_at < self.every_seconds:
             return False
         self.told, self.told_at = about, now
@@ -175,7 +176,10 @@ def _last_attempt(attempt: Attempt | None) -> str:
         return f"\n      stopped after {backfill['rows_done']:,} rows: {reason}; the next deploy goes on there"
     if attempt.verdict == "partial":
         progress = f"{attempt.statements_done} of {attempt.statements_total}"
-        return f"\n      stopped after statement {progress}: {reason}; the next deploy goes on there"
+        # Whether a statement took effect that was cut off, only a deploy looks; what it cannot see, it says.
+        cut_off = "sqlstate" not in (attempt.error or {})
+        how = "sees whether the next one took effect, and goes on" if cut_off else "goes on there"
+        return f"\n      stopped after statement {progress}: {reason}; the next deploy {how}"
     return (
         f"\n      {attempt.verdict} at {attempt.started_at:%Y-%m-%d %H:%M:%S %Z}: {reason}"
         if attempt.verdict == "undone"

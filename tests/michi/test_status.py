@@ -106,7 +106,8 @@ def test_s06_a_killed_one_is_shown_as_interrupted(operator: Operator) -> None:
         wait_until(lambda: not operator.sessions("%LOCK TABLE one%"), "the end of the orphaned statement")
     answer = operator.run("status")
     assert_status(answer, 7, state="partial", failed={})
-    assert "stopped after statement 1 of 2: interrupted" in read_text(operator)
+    told = "stopped after statement 1 of 2: interrupted; the next deploy sees whether the next one took effect, and goes on"
+    assert told in read_text(operator)
 
 
 def test_s08_a_diverged_history_lists_last_common_pending_and_missing(operator: Operator) -> None:

@@ -61,7 +61,9 @@ class SmtpSender:
             # The server has something against us rather than this mail: an operator can mend that.
             raise MailDelayed(f"{type(error).__name__} {error.code}") from None
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise MailDelayed(type(error).__name__) from None
+            # Words of the library's own, such as that the server has no STARTTLS; all others may hold an address.
+            own = type(error) is aiosmtplib.SMTPException
+            raise MailDelayed(str(error) if own else type(error).__name__) from None
         except ValueError:
             raise MailRefused("the address cannot be put on SMTP's wire") from None
 

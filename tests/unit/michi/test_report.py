@@ -174,6 +174,19 @@ def test_progress_is_told_once_in_a_while_and_at_once_when_a_blocker_comes(monke
     assert told == [1, 4, 6, 11]
 
 
+def test_a_wait_for_the_database_is_told_again_when_its_reason_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("michi.report.time.monotonic", lambda: now)
+    err = io.StringIO()
+    emit = emitter(as_json=False, out=io.StringIO(), err=err)
+    for second, reason in [(0, "away"), (2, "away"), (4, "starting up"), (6, "starting up"), (14, "starting up")]:
+        now = 100.0 + second
+        emit("waiting_for_database", message=reason, seconds_left=60.0 - second)
+    assert [line.split(", ")[1] for line in err.getvalue().splitlines()] == [
+        "60 s left: away", "56 s left: starting up", "46 s left: starting up",
+    ]  # fmt: skip
+
+
 def test_plain_lines_pass_over_what_takes_a_few_seconds() -> None:
     out, err = io.StringIO(), io.StringIO()
     emit = emitter(as_json=False, out=out, err=err)
