@@ -318,7 +318,8 @@ def write_sum(arguments: Arguments) -> None:
 
     folder = _folder(arguments)
     changed = write(folder)
-    text = f"michi.sum lists {len(folder.migrations)} migrations" + ("." if changed else ", as it did.")
+    number = len(folder.migrations)
+    text = f"michi.sum lists {number} migration{'' if number == 1 else 's'}" + ("." if changed else ", as it did.")
     show({"changed": changed, "migrations": len(folder.migrations)}, text, as_json=arguments.json)
 
 

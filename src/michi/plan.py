@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -151,13 +151,13 @@ def refusal(standing: Standing, *, allow_out_of_order: bool = False) -> MichiErr
         )
     if standing.missing:
         return HistoryMissing(
-            f"{_names(standing.missing)} stands in the database but not in the folder, which has later ones.",
+            f"{_clause(standing.missing, 'stands', 'stand')} in the database but not in the folder, which has later ones.",
             "Restore the missing folder from version control.",
             migrations=list(standing.missing),
         )
     if standing.out_of_order and not allow_out_of_order:
         return HistoryOutOfOrder(
-            f"{_names(standing.out_of_order)} is pending but older than an applied migration.",
+            f"{_clause(standing.out_of_order, 'is', 'are')} pending but older than an applied migration.",
             "Give it a new timestamp with `michi rebase`, or apply it as it is with --allow-out-of-order.",
             migrations=list(standing.out_of_order),
         )
@@ -207,9 +207,8 @@ def choose(standing: Standing, phase: Phase | None) -> Choice:
         late = [m.name for m in chosen if m.name > first_expand.name]
         chosen = tuple(m for m in chosen if m.name < first_expand.name)
         if late:
-            verb = "follows" if len(late) == 1 else "follow"
             refused = ExpandPending(
-                f"{_names(late)} {verb} {first_expand.name}, which expands the schema and is pending.",
+                f"{_clause(late, 'follows', 'follow')} {first_expand.name}, which expands the schema and is pending.",
                 "Run `michi deploy --phase expand` first, or `michi deploy` for both.",
                 migrations=late,
                 expand=first_expand.name,
@@ -231,6 +230,11 @@ def check(standing: Standing) -> MichiError | None:
             actual=standing.head,
         )
     return None
+
+
+def _clause(names: Collection[str], one: str, many: str) -> str:
+    """The names and their verb."""
+    return f"{_names(names)} {one if len(names) == 1 else many}"
 
 
 def _names(names: Iterable[str]) -> str:

@@ -61,7 +61,10 @@ def verify(shadow: Shadow, folder: Folder, models: Models | None) -> Verdict:
     except ShadowFailed as error:
         verdict.findings.append(Finding("up", error.message, error.details.get("migration")))
         return verdict
-    verdict.checked.append(f"{len(folder.migrations)} migrations apply to an empty database")
+    number = len(folder.migrations)
+    verdict.checked.append(
+        f"{number} migration{'' if number == 1 else 's'} appl{'ies' if number == 1 else 'y'} to an empty database"
+    )
     if models is None:
         verdict.notes.append("no models are configured, so nothing was compared with them")
     else:

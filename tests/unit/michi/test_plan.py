@@ -66,6 +66,19 @@ def test_every_state(
     assert standing.as_dict()["state"] == state
 
 
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        (stand("ac", "a", "b", "c"), f"{B} stands in the database"),
+        (stand("ad", "a", "b", "c", "d"), f"{B}, {C} stand in the database"),
+        (stand("abc", "a", "c"), f"{B} is pending"),
+        (stand("abcd", "a", "d"), f"{B}, {C} are pending"),
+    ],
+)
+def test_one_stands_and_several_stand(standing: Standing, said: str) -> None:
+    assert said in str(refusal(standing))
+
+
 def test_an_edited_file_goes_before_all_else() -> None:
     folder = Folder(Path(), (migration(A, b"SELECT 2;"), migration(C)), None)
     standing = compare(folder, Ledger(True, (attempt(A), attempt(B), attempt(D, phase="contract"))))
