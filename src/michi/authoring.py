@@ -108,9 +108,3 @@ def timestamp_after(head: str | None, now: datetime) -> str:
     if head is None or stamp > head[:14]:
         return stamp
     return (datetime.strptime(head[:14], TIMESTAMP).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(TIMESTAMP)
-
-
-def shown_path(path: Path) -> str:
-    """As a person would type it from the current folder."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
