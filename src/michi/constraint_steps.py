@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from michi.catalogue import Constraint, Index
 from michi.ddl import add_constraint, comment_on, create_index, drop_constraint, invented_name, quote
@@ -144,16 +145,14 @@ def _commented(index: Index) -> list[str]:
 
 
 def _add_index(table: str, index: Index, situation: Situation) -> Iterator[Step]:
-    replaced = next(
-        (c.before for c in situation.changes if (c.action, c.kind, c.table, c.name) == ("drop", "index", table, index.name)), None
-    )  # fmt: skip
+    replaced = _replaced(table, index, situation)
     name = quote(index.name)
     if situation.waits_for_type(table, index.columns):
         up = [create_index(index), *_commented(index)]
         yield step(Stage.CONTRACT, Order.INDEXES, up, f"DROP INDEX {name}", "For the new type.")
     elif not situation.careful(table):
         yield step(Stage.EXPAND, Order.INDEXES, [create_index(index), *_commented(index)], f"DROP INDEX {name}")
-    elif replaced is None or not situation.keeps_columns(table, replaced.columns):
+    elif replaced is None:
         yield step(
             Stage.INDEXES, Order.INDEXES, [create_index(index, concurrently=True), *_commented(index)], f"DROP INDEX {name}",
             CONCURRENTLY, alone=True,
@@ -171,19 +170,29 @@ def _add_index(table: str, index: Index, situation: Situation) -> Iterator[Step]
         )  # fmt: skip
 
 
+def _replaced(table: str, index: Index, situation: Situation) -> Index | None:
+    """The old index of that name, where it can serve until this one is built beside it and takes its place."""
+    old: Index | None = situation.find("drop", "index", index.name, table)
+    stays = situation.careful(table) and not situation.waits_for_type(table, index.columns)
+    return old if old is not None and stays and situation.keeps_columns(table, old.columns) else None
+
+
 def _drop_index(table: str, index: Index, situation: Situation) -> Iterator[Step]:
     name = quote(index.name)
     if any((table, column) in situation.recreated_columns for column in index.columns):
         return
+    new: Index | None = situation.find("add", "index", index.name, table)
+    if new is not None and _replaced(table, new, situation) is not None:
+        return
     again = [create_index(index), *_commented(index)]
-    if situation.frees_column(table, index.columns):
-        yield step(Stage.EXPAND, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
+    now = step(Stage.EXPAND, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
+    if situation.comes_back(table, index.name) or situation.frees_column(table, index.columns):
+        yield now
     elif situation.loses_column(table, index.columns):
-        stage = Stage.EXPAND if situation.comes_back(table, index.name) else Stage.CONTRACT
-        yield step(stage, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
-    elif not situation.careful(table) or situation.waits_for_type(table, index.columns):
-        yield step(Stage.EXPAND, Order.DROP_CONSTRAINTS, f"DROP INDEX {name}", again)
-    elif not situation.has("add", "index", index.name, table):
+        yield replace(now, stage=Stage.CONTRACT)
+    elif situation.waits_for_type(table, index.columns) or not situation.careful(table):
+        yield now
+    else:
         up = f"DROP INDEX CONCURRENTLY {name}"
         yield step(
             Stage.INDEXES,

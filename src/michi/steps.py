@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
+from typing import Any
 
 from michi.catalogue import Catalogue, Column
 from michi.diff import Change
@@ -152,7 +153,7 @@ class Situation:
 
     def keeps_columns(self, table: str, columns: Iterable[str]) -> bool:
         """Whether all of them stay what they are, so that what hangs on them stays, too."""
-        lost = self.dropped_columns | self.recreated_columns | self.freed_columns
+        lost = self.dropped_columns | self.recreated_columns | self.freed_columns | self.retyped_columns
         return not any((table, column) in lost for column in columns)
 
     def keeps_key(self, table: str) -> bool:
@@ -167,5 +168,7 @@ class Situation:
         """Whether a constraint or index of that name is made anew, so that the old one must make room first."""
         return any((c.action, c.table, c.name) == ("add", table, name) for c in self.changes)
 
-    def has(self, action: str, kind: str, name: str, table: str | None = None) -> bool:
-        return any((c.action, c.kind, c.name, c.table) == (action, kind, name, table) for c in self.changes)
+    def find(self, action: str, kind: str, name: str, table: str) -> Any:
+        """What goes or comes by that change, if there is such a change."""
+        found = (c for c in self.changes if (c.action, c.kind, c.name, c.table) == (action, kind, name, table))
+        return next((change.after or change.before for change in found), None)

@@ -68,6 +68,8 @@ def schemas(draw: st.DrawFn) -> MetaData:
             action = draw(st.sampled_from((None, "CASCADE", "SET NULL")))
             columns.append(Column("other_id", ForeignKey(f"{other}.id", ondelete=action), nullable=draw(st.booleans())))
         rest = [item for made in columns for item in draw(belongings(name, made))]
+        if len(columns) > 1:
+            rest += draw(shared(name, columns[0].name, columns[-1].name))
         comment = draw(st.sampled_from((None, "what it's for")))
         Table(name, metadata, Column("id", Integer, primary_key=True), *columns, *rest, comment=comment)
     return metadata
@@ -113,6 +115,23 @@ def belongings(draw: st.DrawFn, table: str, owner: Column[Any]) -> list[Any]:
         made.append(Index(f"{table}_{name}_idx", name, unique=draw(st.booleans()), postgresql_where=where))
     if draw(st.booleans()):
         made.append(Index(f"{table}_{name}_both", "id", text(f"{quoted} DESC NULLS LAST")))
+    return made
+
+
+@st.composite
+def shared(draw: st.DrawFn, table: str, one: str, other: str) -> list[Any]:
+    """Constraints and indexes of two columns, which go when either of them does."""
+    made: list[Any] = []
+    if draw(st.booleans()):
+        made.append(UniqueConstraint(one, other, name=draw(st.sampled_from((None, f"{table}_pair_once")))))
+    if draw(st.booleans()):
+        check = draw(
+            st.sampled_from((f'"{one}" IS NULL OR "{other}" IS NOT NULL', f'num_nulls("{one}", "{other}") < 2'))
+        )
+        made.append(CheckConstraint(check, name=f"{table}_pair_right"))
+    if draw(st.booleans()):
+        where = draw(st.sampled_from((None, text(f'"{other}" IS NOT NULL'))))
+        made.append(Index(f"{table}_pair_idx", one, other, unique=draw(st.booleans()), postgresql_where=where))
     return made
 
 

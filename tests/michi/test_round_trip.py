@@ -339,6 +339,14 @@ CASES: dict[str, tuple[MetaData, MetaData]] = {
         ),
     ),
     "index changed": (words(kana(), Index("words_kana", "kana")), words(kana(), Index("words_kana", "kana", "id"))),
+    "index that goes to another column, as the one or the other changes its type": (
+        words(kana(), Column("n", Integer), Index("one", "kana"), Index("other", "n")),
+        words(kana(), Column("n", Text), Index("one", "n", "id"), Index("other", "kana", "id")),
+    ),
+    "index that becomes a constraint of its name": (
+        words(kana(), Index("one_kana", "kana", unique=True)),
+        words(kana(), UniqueConstraint("kana", name="one_kana")),
+    ),
     "index renamed": (words(kana(), Index("words_kana", "kana")), words(kana(), Index("words_kana_idx", "kana"))),
     "index whose column goes": (words(kana(), Index("words_kana", "kana", "id")), words()),
     "comments": (
