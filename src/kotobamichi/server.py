@@ -14,6 +14,7 @@ from granian.server import MPServer
 from kotobamichi.logs import configuration, get_log
 from kotobamichi.settings import SHARED_MEMORY, Settings
 from kotobamichi.shared import Shared, offered
+from kotobamichi.worker import hear_stops_from_the_start
 
 log = get_log("kotobamichi.server")
 
@@ -69,6 +70,7 @@ def serve(settings: Settings) -> None:
             log_dictconfig=configuration(settings.log_format, settings.log_level),
             process_name=None,
         )
+        hear_stops_from_the_start()
         server.shared = shared
         server.stop_delay_seconds = settings.stop_delay_seconds
         # The server handles SIGINT and SIGTERM itself and returns.

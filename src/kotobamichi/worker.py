@@ -11,11 +11,30 @@ import os
 import signal
 from typing import Any
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+def hear_stops_from_the_start() -> None:
+    """For all processes that are forked from this one. A signal that comes while one is forked is held until it can be heard."""
+    os.register_at_fork(before=_hold, after_in_parent=_let_through, after_in_child=_begin)
+
+
+def _hold() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def _let_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def _begin() -> None:
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+    _let_through()
+
 
 def create_app() -> Any:
     """The ASGI app of this process, from the environment."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
     from kotobamichi import app  # noqa: PLC0415 -- most of a worker's start
     from kotobamichi.settings import read_settings  # noqa: PLC0415
 
