@@ -65,8 +65,11 @@ VERBATIM = msgspec.Meta(extra={"verbatim": True})
 
 # What the OpenAPI document says where a rule is none of JSON Schema's own words: something besides space, and no NUL.
 WORDED = msgspec.Meta(extra_json_schema={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"})
+# Of a field that may be absent: what is blank is taken for that.
+MAYBE_BLANK = msgspec.Meta(extra_json_schema={"pattern": r"^[^\x00]*$"})
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT), WORDED]
+OptionalText = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT), MAYBE_BLANK]
 Email = Annotated[
     str,
     msgspec.Meta(max_length=254, extra_json_schema={"format": "email"}),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from kotobamichi.bodies import Text, WebAddress, decode_object, read_object
+from kotobamichi.bodies import MAYBE_BLANK, OptionalText, Text, WebAddress, decode_object, read_object
 from kotobamichi.errors import BadRequest
 from kotobamichi.words.schemas import Level
 
@@ -16,7 +16,7 @@ IGNORED = frozenset({"id", "createdAt", "updatedAt", "contentHash", "examples"})
 # A topic and a part of speech are in an index, whose entries have a bound.
 LONGEST_LABEL = 200
 
-Label = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LABEL)]
+Label = Annotated[str, msgspec.Meta(max_length=LONGEST_LABEL), MAYBE_BLANK]
 
 
 class WordChanges(msgspec.Struct, rename="camel"):
@@ -25,9 +25,9 @@ class WordChanges(msgspec.Struct, rename="camel"):
     hiragana: Text | UnsetType = UNSET
     english: Text | UnsetType = UNSET
     meaning: Text | UnsetType = UNSET
-    kanji: Text | UnsetType | None = UNSET
-    katakana: Text | UnsetType | None = UNSET
-    romaji: Text | UnsetType | None = UNSET
+    kanji: OptionalText | UnsetType | None = UNSET
+    katakana: OptionalText | UnsetType | None = UNSET
+    romaji: OptionalText | UnsetType | None = UNSET
     pronunciation_url: WebAddress | UnsetType | None = UNSET
     pronunciation: WebAddress | UnsetType | None = UNSET
     level: Level | UnsetType | None = UNSET
