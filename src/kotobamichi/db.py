@@ -37,6 +37,8 @@ HOT_SESSION = (
 )
 # What the server says of a prepared statement that has to be prepared anew: after a migration, or behind a pooler.
 OUTDATED = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
+# And when it has undone a transaction: it may be sent again, once; what it met has gone on meanwhile.
+UNDONE = (*OUTDATED, psycopg.errors.DeadlockDetected)
 Parameter = str | int | None
 
 
@@ -108,12 +110,12 @@ class Database:
         """Runs prepared statements in one transaction and gives the rows of the last, after the commit. Each must give rows.
 
         A statement sees what was committed before it began, so one that takes a lock protects those after it. A lost connection is
-        an error: whether the transaction was committed is then unknown, and it is never sent again.
+        an error: whether the transaction was committed is then unknown, and it is never sent again. What the server has undone is.
         """
         prepared = [_step(statement, parameters) for statement, parameters in steps]
         try:
             return await self._write(prepared)
-        except OUTDATED:  # the server has refused to run it, so nothing was done
+        except UNDONE:
             return await self._write(prepared)
 
     async def _write(self, steps: list[Step]) -> list[Row]:

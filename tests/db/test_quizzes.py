@@ -98,6 +98,34 @@ def use(url: str, work: Callable[[Scene], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
+def test_a_quiz_that_meets_who_locks_its_words_in_another_order_is_made_all_the_same(schema_url: str) -> None:
+    async def work(scene: Scene) -> None:
+        one, two, _ = scene.words[:3]
+        lock = "SELECT FROM words WHERE id = %s FOR UPDATE"
+        with psycopg.connect(schema_url) as other:
+            other.execute("SET deadlock_timeout = '1min'")  # so that it is not the one who is refused
+            other.execute(lock, (two,))
+            making = asyncio.create_task(scene.make(words=[one, two]))
+            while not await asyncio.to_thread(_is_waited_for, schema_url):
+                assert not making.done()
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(other.execute, lock, (one,))
+            other.commit()
+        shown = await scene.show(await making)
+        assert [question["wordId"] for question in shown["quizWords"]] == [one, two]
+
+    use(schema_url, work)
+
+
+def _is_waited_for(url: str) -> bool:
+    with psycopg.connect(url) as connection:
+        return bool(
+            connection.execute(
+                "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            ).rowcount
+        )
+
+
 def test_questions_keep_the_order_in_which_they_were_chosen_and_come_once(schema_url: str) -> None:
     async def work(scene: Scene) -> None:
         chosen = [scene.words[place] for place in (7, 3, 50, 3, 0, 7, 12)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, LiteralString
 
 from psycopg import sql
-from psycopg.errors import ForeignKeyViolation, UniqueViolation
+from psycopg.errors import DeadlockDetected, ForeignKeyViolation, UniqueViolation
 
 from kotobamichi.db import Connection
 from kotobamichi.errors import Conflict, NotFound
@@ -111,7 +111,7 @@ async def clear_words(connection: Connection) -> int:
             async with connection.transaction():
                 row = await (await connection.execute(DELETE_UNUSED)).fetchone()
                 deleted = int(row[0]) if row else 0
-        except ForeignKeyViolation:  # a quiz or an attempt took one of the words meanwhile
+        except (ForeignKeyViolation, DeadlockDetected):  # a quiz or an attempt took some of the words meanwhile
             continue
         break
     # However busy learners are, every word is gone from the lists.
