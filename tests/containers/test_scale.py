@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
+from itertools import count
 
 import httpx
 import pytest
@@ -37,14 +38,14 @@ class Load:
     """
 
     url: str
-    addresses: Iterator[IPv4Address] = field(default_factory=lambda: IPv4Network("198.18.0.0/15").hosts())
+    addresses: Iterator[int] = field(default_factory=lambda: count(int(IPv4Address("198.18.0.1"))))
     answers: Counter[str] = field(default_factory=Counter)
     stop: threading.Event = field(default_factory=threading.Event)
 
     def ask(self, keep: bool) -> None:
         with httpx.Client(timeout=30) as client:
             while not self.stop.is_set():
-                headers = {"X-Forwarded-For": str(next(self.addresses))}
+                headers = {"X-Forwarded-For": str(IPv4Address(next(self.addresses)))}
                 try:
                     answer = (client.get if keep else partial(httpx.get, timeout=30))(self.url, headers=headers)
                     self.answers[str(answer.status_code)] += 1
