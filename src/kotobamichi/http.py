@@ -75,15 +75,19 @@ def _asked_path(request: Request[Any, Any, Any]) -> str:
 
 def answer_database_away(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """No connection to PostgreSQL: nothing is wrong with the request, so a client may send it again."""
-    log.warning("database.away", error=type(error).__name__, request_id=request.scope.get("request_id", "-"))
-    body = error_body(503, "The database cannot be reached. Try again in a moment.", NAMES[503])
-    return Response(body, status_code=503, media_type=MediaType.JSON, headers={"Retry-After": "1"})
+    return _try_again(request, error, "database.away", "The database cannot be reached. Try again in a moment.")
 
 
 def answer_database_busy(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """PostgreSQL is there, but a statement took too long or met others at the same rows: a client may send it again, too."""
-    log.warning("database.busy", error=type(error).__name__, request_id=request.scope.get("request_id", "-"))
-    body = error_body(503, "The database is too busy to answer in time. Try again in a moment.", NAMES[503])
+    return _try_again(
+        request, error, "database.busy", "The database is too busy to answer in time. Try again in a moment."
+    )
+
+
+def _try_again(request: Request[Any, Any, Any], error: Exception, event: str, message: str) -> Response[dict[str, Any]]:
+    log.warning(event, error=type(error).__name__, request_id=request.scope.get("request_id", "-"))
+    body = error_body(503, message, NAMES[503])
     return Response(body, status_code=503, media_type=MediaType.JSON, headers={"Retry-After": "1"})
 
 
