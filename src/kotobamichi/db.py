@@ -12,7 +12,7 @@ from psycopg.adapt import Loader
 from psycopg.types.string import TextLoader
 from psycopg_pool import AsyncConnectionPool
 
-from kotobamichi.pipeline import SILENCE_SECONDS, Pipeline, Row, Statement, Step, Writers
+from kotobamichi.pipeline import OUTDATED, SILENCE_SECONDS, Pipeline, Row, Statement, Step, Writers
 from michi.refusals import translate_connection_error
 from michi.settings import Target
 
@@ -35,10 +35,6 @@ HOT_SESSION = (
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;"
     " SET plan_cache_mode = force_generic_plan"
 )
-# What the server says of a prepared statement that has to be prepared anew: after a migration, or behind a pooler.
-OUTDATED = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
-# And when it has undone a transaction: it may be sent again, once; what it met has gone on meanwhile.
-UNDONE = (*OUTDATED, psycopg.errors.DeadlockDetected)
 Parameter = str | int | None
 
 
@@ -97,14 +93,13 @@ class Database:
         await self.pool.close()
 
     async def read(self, statement: Statement, *parameters: Parameter) -> list[Row]:
-        """Runs a prepared statement. A lost connection is made anew; one whose plans a migration has outdated is, too."""
+        """Runs a prepared statement. A lost connection is made anew, and so are plans that a migration has outdated."""
         step = _step(statement, parameters)
         pipeline = await self._pipeline()
         try:
             return await pipeline.fetch(step)
         except OUTDATED:
-            pipeline.close()
-            return await (await self._pipeline()).fetch(step)
+            return await pipeline.fetch(step)
 
     async def write(self, *steps: tuple[Statement, Sequence[Parameter]]) -> list[Row]:
         """Runs prepared statements in one transaction and gives the rows of the last, after the commit. Each must give rows.
@@ -115,17 +110,17 @@ class Database:
         prepared = [_step(statement, parameters) for statement, parameters in steps]
         try:
             return await self._write(prepared)
-        except UNDONE:
+        except psycopg.errors.DeadlockDetected:  # it may be sent again, once; what it met has gone on meanwhile
             return await self._write(prepared)
 
     async def _write(self, steps: list[Step]) -> list[Row]:
         async with self.writers.one() as pipeline:
             try:
                 async with asyncio.timeout(SILENCE_SECONDS):
-                    return await pipeline.fetch(*steps)
-            except OUTDATED:
-                pipeline.close()
-                raise
+                    try:
+                        return await pipeline.fetch(*steps)
+                    except OUTDATED:
+                        return await pipeline.fetch(*steps)
             except TimeoutError:
                 pipeline.close()
                 raise psycopg.OperationalError("the server does not answer") from None

@@ -13,7 +13,7 @@ import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
@@ -26,6 +26,9 @@ Row = tuple[Any, ...]
 # A server that has not answered for so long is taken for gone; it would have cancelled the statement itself long before.
 SILENCE_SECONDS = 20.0
 
+# What the server says of a prepared statement that has to be prepared anew: after a migration, or where its session was reset.
+OUTDATED = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
+
 _numbers = itertools.count(1)
 
 
@@ -34,7 +37,6 @@ class Statement:
     """A statement that is prepared once per connection. Parameters are `$1`, `$2`, ... and travel as text."""
 
     sql: LiteralString
-    name: bytes = field(default_factory=lambda: b"k%d" % next(_numbers))
 
 
 # A statement and its parameters, as text.
@@ -43,11 +45,15 @@ Step = tuple[Statement, Sequence[bytes | None]]
 
 @dataclass(slots=True)
 class Request:
-    """What is in flight up to a sync. `preparing` names the statements whose PREPARE has not been answered, in order."""
+    """What is in flight up to a sync.
+
+    `prepared` are the statements as its connection had them; those in `preparing`, in order, have no answer to their PREPARE yet.
+    """
 
     future: asyncio.Future[list[Row]]
     sent_at: float
-    preparing: deque[bytes]
+    prepared: dict[Statement, bytes]
+    preparing: deque[Statement]
 
 
 class Pipeline:
@@ -58,7 +64,7 @@ class Pipeline:
         self.pgconn = connection.pgconn
         self.transformer = Transformer(connection)
         self.loop = asyncio.get_running_loop()
-        self.prepared: set[bytes] = set()
+        self.prepared: dict[Statement, bytes] = {}
         self.waiting: deque[Request] = deque()
         self.result: PGresult | None = None
         self.writing = False
@@ -76,20 +82,24 @@ class Pipeline:
     def fetch(self, *steps: Step) -> asyncio.Future[list[Row]]:
         """The rows of the last step, in time. Each step gives rows, and all are one transaction.
 
-        The future raises psycopg's errors, OperationalError when the connection is lost.
+        The future raises psycopg's errors, OperationalError when the connection is lost; after one of OUTDATED nothing was done,
+        and the statements will be prepared anew.
         """
         future: asyncio.Future[list[Row]] = self.loop.create_future()
         pgconn = self.pgconn
-        preparing: deque[bytes] = deque()
+        prepared = self.prepared
+        preparing: deque[Statement] = deque()
         try:
             for statement, parameters in steps:
-                if statement.name not in self.prepared:
-                    preparing.append(statement.name)
-                    pgconn.send_prepare(statement.name, statement.sql.encode())
-                    self.prepared.add(statement.name)
-                pgconn.send_query_prepared(statement.name, parameters)
+                name = prepared.get(statement)
+                if name is None:
+                    name = b"k%d" % next(_numbers)
+                    pgconn.send_prepare(name, statement.sql.encode())
+                    prepared[statement] = name
+                    preparing.append(statement)
+                pgconn.send_query_prepared(name, parameters)
             pgconn.pipeline_sync()
-            self.waiting.append(Request(future, self.loop.time(), preparing))
+            self.waiting.append(Request(future, self.loop.time(), prepared, preparing))
             self._flush()
         except psycopg.OperationalError as error:
             future.set_exception(error)
@@ -131,14 +141,19 @@ class Pipeline:
     def _hand_over(self) -> None:
         request = self.waiting.popleft()
         result, self.result = self.result, None
-        self.prepared.difference_update(request.preparing)
-        if request.future.done() or result is None:  # the client has gone
+        for statement in request.preparing:
+            del request.prepared[statement]
+        if result is None:
             return
-        if result.status == ExecStatus.TUPLES_OK:
+        if result.status != ExecStatus.TUPLES_OK:
+            error = psycopg.errors.error_from_result(result)
+            if isinstance(error, OUTDATED) and request.prepared is self.prepared:
+                self.prepared = {}
+            if not request.future.done():
+                request.future.set_exception(error)
+        elif not request.future.done():  # or the client has gone
             self.transformer.set_pgresult(result)
             request.future.set_result(self.transformer.load_rows(0, result.ntuples, tuple))
-        else:
-            request.future.set_exception(psycopg.errors.error_from_result(result))
 
     def _fail(self, error: psycopg.OperationalError) -> None:
         """The connection is lost: everyone waiting is told, and nobody will ask this pipeline again."""

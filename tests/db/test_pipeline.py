@@ -12,6 +12,7 @@ from kotobamichi.db import WRITERS, Database, array_of
 from kotobamichi.pipeline import Statement
 from michi.settings import parse_url
 
+SIZE = 8
 ECHO = Statement("SELECT $1::int, $2::text")
 DIVIDE = Statement("SELECT 10 / $1::int")
 BROKEN = Statement("SELECT nothing FROM nowhere WHERE id = $1::int")
@@ -19,7 +20,7 @@ BROKEN = Statement("SELECT nothing FROM nowhere WHERE id = $1::int")
 
 def use(url: str, work: Callable[[Database], Awaitable[None]]) -> None:
     async def main() -> None:
-        database = Database(parse_url(url, "test"), 2, "kotobamichi/test")
+        database = Database(parse_url(url, "test"), SIZE, "kotobamichi/test")
         await database.open()
         try:
             async with asyncio.timeout(20):
@@ -265,6 +266,28 @@ def test_a_write_whose_plan_a_migration_outdates_is_done_once(database_url: str)
             await connection.execute("ALTER TABLE entries ADD COLUMN more int DEFAULT 2")
         assert (await database.write((add_all, (2,))))[0][2] == 2
         assert await database.read(COUNT) == [(2,)]
+
+    use(database_url, work)
+
+
+def test_plans_that_a_migration_outdates_on_every_connection_fail_nobody(database_url: str) -> None:
+    read_all = Statement("SELECT * FROM tallies")
+    count_up = Statement("UPDATE tallies SET total = total + 1 WHERE id = $1 RETURNING *")
+
+    async def work(database: Database) -> None:
+        async def use_all_at_once() -> None:
+            await asyncio.gather(*(database.write((count_up, (number,))) for number in range(50)))
+            await asyncio.gather(*(database.read(read_all) for _ in range(200)))
+
+        async with database.transaction() as connection:
+            await connection.execute("CREATE TABLE tallies AS SELECT n AS id, 0 AS total FROM generate_series(0, 49) n")
+        await use_all_at_once()
+        assert len(database.writers.idle) == min(WRITERS, SIZE)
+        for change in ("ADD COLUMN more int", "DROP COLUMN more"):
+            async with database.transaction() as connection:
+                await connection.execute(f"ALTER TABLE tallies {change}".encode())
+            await use_all_at_once()
+        assert await database.fetch_all("SELECT DISTINCT total FROM tallies") == [(3,)]
 
     use(database_url, work)
 
