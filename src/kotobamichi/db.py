@@ -35,6 +35,9 @@ HOT_SESSION = (
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;"
     " SET plan_cache_mode = force_generic_plan"
 )
+# A write that the server has undone as a deadlock is sent again after each of these times, longer than the one that it met needs to
+# wake and take its lock.
+DEADLOCK_PAUSES = (0.1, 0.3, 0.9)
 Parameter = str | int | None
 
 
@@ -108,10 +111,12 @@ class Database:
         an error: whether the transaction was committed is then unknown, and it is never sent again. What the server has undone is.
         """
         prepared = [_step(statement, parameters) for statement, parameters in steps]
-        try:
-            return await self._write(prepared)
-        except psycopg.errors.DeadlockDetected:  # it may be sent again, once; what it met has gone on meanwhile
-            return await self._write(prepared)
+        for pause in DEADLOCK_PAUSES:
+            try:
+                return await self._write(prepared)
+            except psycopg.errors.DeadlockDetected:
+                await asyncio.sleep(pause)
+        return await self._write(prepared)
 
     async def _write(self, steps: list[Step]) -> list[Row]:
         async with self.writers.one() as pipeline:

@@ -98,32 +98,56 @@ def use(url: str, work: Callable[[Scene], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def test_a_quiz_that_meets_who_locks_its_words_in_another_order_is_made_all_the_same(schema_url: str) -> None:
+def test_a_quiz_that_meets_deadlocks_one_after_another_is_made_all_the_same(schema_url: str) -> None:
     async def work(scene: Scene) -> None:
-        one, two, _ = scene.words[:3]
+        one, two, three = scene.words[:3]
         lock = "SELECT FROM words WHERE id = %s FOR UPDATE"
-        with psycopg.connect(schema_url) as other:
-            other.execute("SET deadlock_timeout = '1min'")  # so that it is not the one who is refused
-            other.execute(lock, (two,))
-            making = asyncio.create_task(scene.make(words=[one, two]))
-            while not await asyncio.to_thread(_is_waited_for, schema_url):
-                assert not making.done()
-                await asyncio.sleep(0.01)
-            await asyncio.to_thread(other.execute, lock, (one,))
-            other.commit()
+        with psycopg.connect(schema_url) as first, psycopg.connect(schema_url) as second:
+            for other, held in ((first, two), (second, three)):
+                other.execute("SET deadlock_timeout = '1min'")  # so that it is not the one who is refused
+                other.execute(lock, (held,))
+            making = asyncio.create_task(scene.make(words=[one, two, three]))
+            for other in (first, second):
+                while not await asyncio.to_thread(_is_waited_for, schema_url, other.info.backend_pid):
+                    assert not making.done()
+                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(other.execute, lock, (one,))
+                other.commit()
         shown = await scene.show(await making)
-        assert [question["wordId"] for question in shown["quizWords"]] == [one, two]
+        assert [question["wordId"] for question in shown["quizWords"]] == [one, two, three]
 
     use(schema_url, work)
 
 
-def _is_waited_for(url: str) -> bool:
+def _is_waited_for(url: str, pid: int) -> bool:
     with psycopg.connect(url) as connection:
         return bool(
             connection.execute(
-                "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND %s = ANY (pg_blocking_pids(pid))",
+                (pid,),
             ).rowcount
         )
+
+
+def test_quizzes_of_the_same_words_lock_them_in_one_order(schema_url: str) -> None:
+    """The first word of all is held; whoever waits for it holds none of the others, in whatever order it asks them."""
+
+    async def work(scene: Scene) -> None:
+        ids = sorted(scene.words[:5])
+        with psycopg.connect(schema_url) as holder, psycopg.connect(schema_url) as prober:
+            holder.execute("SELECT FROM words WHERE id = %s FOR UPDATE", (ids[0],))
+            making = asyncio.create_task(scene.make(words=ids[::-1]))
+            while not await asyncio.to_thread(_is_waited_for, schema_url, holder.info.backend_pid):
+                assert not making.done()
+                await asyncio.sleep(0.01)
+            found = prober.execute("SELECT FROM words WHERE id = ANY (%s::uuid[]) FOR UPDATE SKIP LOCKED", (ids,))
+            assert found.rowcount == 4
+            prober.commit()
+            holder.commit()
+        shown = await scene.show(await making)
+        assert [question["wordId"] for question in shown["quizWords"]] == ids[::-1]
+
+    use(schema_url, work)
 
 
 def test_questions_keep_the_order_in_which_they_were_chosen_and_come_once(schema_url: str) -> None:

@@ -221,6 +221,28 @@ def test_words_are_cleared_though_a_quiz_takes_them_in_another_order(schema_url:
     assert totals_are_right(connection)
 
 
+def test_words_are_cleared_in_the_order_of_their_ids(schema_url: str, connection: Connection) -> None:
+    """The first is held; the clearing that waits for it holds none of the others, wherever they lie in the table."""
+    ids = sorted(str(new_id()) for _ in range(5))
+    for word in reversed(ids):
+        connection.execute(
+            "INSERT INTO words (id, hiragana, english, content_hash) VALUES (%s, 'あ', 'a', %s)",
+            (word, content_hash(word, None, "a")),
+        )
+
+    async def work(database: Database) -> int:
+        with psycopg.connect(schema_url) as holder, psycopg.connect(schema_url) as prober:
+            holder.execute("SELECT FROM words WHERE id = %s FOR KEY SHARE", (ids[0],))
+            waiting = asyncio.create_task(service.clear_words(database))
+            while not await _waits_for_a_lock(connection):
+                assert not waiting.done()
+                await asyncio.sleep(0.01)
+            assert prober.execute("SELECT FROM words FOR UPDATE SKIP LOCKED").rowcount == 4
+        return await waiting
+
+    assert use(schema_url, work) == 5
+
+
 async def _waits_for_a_lock(connection: Connection) -> bool:
     row = connection.execute(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

@@ -36,6 +36,7 @@ ATTEMPTS_OF_QUIZ = Statement(f"SELECT {ATTEMPTS} FROM quizzes q WHERE q.id = $1"
 OWNS_PUBLIC = Statement(
     "SELECT EXISTS (SELECT FROM quizzes WHERE created_by_id = $1 AND is_public AND deleted_at IS NULL)"
 )
+# Questions are stored, and their words locked, in the order of the words' ids, as all who take many of them do.
 NEW_QUIZ = Statement(
     "WITH given AS (SELECT * FROM unnest($6::uuid[], $7::uuid[]) WITH ORDINALITY AS g (word_id, id, place)),"
     " found AS (SELECT count(*) AS total FROM given JOIN words w ON w.id = word_id AND w.deleted_at IS NULL),"
@@ -43,7 +44,7 @@ NEW_QUIZ = Statement(
     " SELECT $1, $2, $3, $4::boolean, $5::uuid, total, $8::timestamptz, $8 FROM found WHERE total = cardinality($6)"
     " RETURNING id),"
     " asked AS (INSERT INTO quiz_words (id, quiz_id, word_id, position)"
-    " SELECT g.id, quiz.id, g.word_id, g.place - 1 FROM quiz, given g RETURNING id)"
+    " SELECT g.id, quiz.id, g.word_id, g.place - 1 FROM quiz, given g ORDER BY g.word_id RETURNING id)"
     " SELECT count(*) FROM asked"
 )
 DELETE_QUIZ = Statement("UPDATE quizzes SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL RETURNING id")

@@ -41,10 +41,13 @@ CEDE: LiteralString = (
     "UPDATE words SET content_hash = encode(sha256(convert_to(id::text, 'UTF8')), 'hex')"
     " WHERE content_hash = %s AND deleted_at IS NOT NULL"
 )
-# Also what was hidden and is needed no more.
+# Also what was hidden and is needed no more. Words are locked in the order of their ids, as quizzes and attempts lock theirs, so
+# that nobody waits in a circle.
 DELETE_UNUSED: LiteralString = (
-    "WITH gone AS (DELETE FROM words w WHERE NOT EXISTS (SELECT FROM quiz_words q WHERE q.word_id = w.id)"
-    " AND NOT EXISTS (SELECT FROM progress p WHERE p.word_id = w.id) RETURNING w.deleted_at)"
+    "WITH unused AS MATERIALIZED (SELECT w.id FROM words w"
+    " WHERE NOT EXISTS (SELECT FROM quiz_words q WHERE q.word_id = w.id)"
+    " AND NOT EXISTS (SELECT FROM progress p WHERE p.word_id = w.id) ORDER BY w.id FOR UPDATE),"
+    " gone AS (DELETE FROM words w USING unused u WHERE w.id = u.id RETURNING w.deleted_at)"
     " SELECT count(*) FROM gone WHERE deleted_at IS NULL"
 )
 HIDE_ALL: LiteralString = "UPDATE words SET deleted_at = now() WHERE deleted_at IS NULL"
