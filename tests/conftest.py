@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -14,6 +15,9 @@ from psycopg import conninfo, sql
 
 from kotobamichi import embedded
 from tests.support.servers import folder_for_server
+
+# A runner in the background of a shell ignores Ctrl-C, and so would the commands that are tested with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadlines: how long an example takes says something of the machine and who shares it, not of the code. A failure prints how to
 # repeat it.

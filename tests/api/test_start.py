@@ -80,7 +80,8 @@ def test_a_wrong_setting_names_itself(settings: dict[str, str], part: str) -> No
 
 
 def test_production_never_falls_back_to_the_embedded_database() -> None:
-    assert_one_sentence(kotobamichi("up", APP_ENV="production", MAIL="off", JWT_SECRET=LONG_SECRET), 2, "DATABASE_URL")
+    settings = {"APP_ENV": "production", "MAIL": "off", "JWT_SECRET": LONG_SECRET, "PORT": str(free_port())}
+    assert_one_sentence(kotobamichi("up", **settings), 2, "DATABASE_URL")
 
 
 @pytest.mark.parametrize(
