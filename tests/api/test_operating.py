@@ -195,6 +195,9 @@ def test_a_stop_answers_what_is_in_flight_and_takes_nothing_new(vocabulary_url: 
         asked(app, 10, "/v1")
         app.process.send_signal(signal.SIGTERM)
         wait_for(lambda: refused(app))
+        for _ in range(2):  # as Ctrl-C in a terminal does, for somebody who cannot wait
+            os.killpg(app.process.pid, signal.SIGINT)
+            time.sleep(0.5)
         for connection in in_flight:
             assert app.process.poll() is None
             connection.sendall(b'"email":1,"a":"bc"}')
